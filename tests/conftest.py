@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count
 
 import pytest
@@ -22,6 +23,14 @@ _NUMBERS = count()  # of ledgers
 def _no_profile_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the person's own ORCH_PROFILE out of every test."""
     monkeypatch.delenv("ORCH_PROFILE", raising=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_ledger_of_the_person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is tried by fixtures that several tests share is recorded in a ledger of the session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QUANTUM_TRADER_TRIALS", str(tmp_path_factory.getbasetemp() / "trials" / "shared"))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -93,6 +93,13 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
             "list", "show", "register", "promote", "rollback", "export", "import", "verify", "distrust",
         )], "tests/app/test_registry_cli.py",
     ),
+    **dict.fromkeys(
+        [("gates", name) for name in ("show", "set", "enforce", "observe", "history", "targets", "defaults")],
+        "tests/app/test_cli_gates.py",
+    ),
+    ("trials", "summary"): "tests/app/test_trials_cli.py", ("trials", "list"): "tests/app/test_trials_cli.py",
+    ("trials", "show"): "tests/app/test_trials_cli.py",
+    ("model", "train"): "tests/app/test_model_train.py",
     ("pilot", "evaluate"): "tests/app/test_pilot_evaluate.py",
     ("pilot", "walk-forward"): "tests/app/test_pilot_evaluate.py",
 }

@@ -21,6 +21,7 @@ from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.domain.enums import ExitReason, Side
 from quantum_trader.domain.trading import ClosedTrade
 
+_NO_META_LABEL = 0b100000_100000  # the bits of a meta-label gate that does not pass, for it was not measured
 START_NS = 17_440 * NS_PER_DAY  # 2017-10-01
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 STATS = RunStats(wall_s=1.5, bars_per_s=100_000.0, version="0.0.0", python="3.11", report="report.html")
@@ -52,6 +53,7 @@ def facts(days: int = 400, trades: int = 300, *, with_policy: bool = True, seed:
     closes[:48, 1] = np.nan
     state = np.repeat(rng.choice([0, 0, 0, 1, 2], size=hours // 36 + 1), 36)[:hours].astype(np.int8)
     shadow_count = trades * 3
+    others = np.random.default_rng(seed + 1)
     return RunFacts(
         settings={"policy": {"profile": "STANDARD"}, "rollout": {"mode": "OBSERVE"}, "account": {"leverage": 10.0}},
         data=DataStatement(
@@ -72,6 +74,9 @@ def facts(days: int = 400, trades: int = 300, *, with_policy: bool = True, seed:
             r=rng.normal(-0.05, 1.0, shadow_count), blocked=rng.random(shadow_count) < 0.4,
             ts_ns=np.sort(START_NS + rng.integers(0, days * 24, shadow_count) * NS_PER_HOUR),
             life_ns=rng.integers(1, 25, shadow_count) * NS_PER_HOUR, complete=np.ones(shadow_count, dtype=np.bool_),
+            settled=np.ones(shadow_count, dtype=np.bool_), net_bps=others.normal(-2.0, 60.0, shadow_count),
+            traded=others.random(shadow_count) < 0.2,
+            gates=others.integers(0, 32, shadow_count) | _NO_META_LABEL,
         ),
         policy=PolicyFacts(
             updates=9000, changes=700, moments=9000, moments_blocked=900, moments_reduced=1400,

@@ -44,7 +44,7 @@ def test_config_check_knows_the_section_live(tmp_path: Path) -> None:
     file.write_text("[quux]\na = 1\n", encoding="utf-8")
     result = call("config", "check", str(file))
     assert result.returncode == 2
-    assert result.stderr.rstrip().endswith("engine, pilot, models, live")
+    assert result.stderr.rstrip().endswith("engine, gates, pilot, models, live")
 
 
 @pytest.mark.parametrize("command", [["policy", "rules"], ["profile", "show", "SAFE"], ["data", "list"]])

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from quantum_trader.app.cli.main import app
 from quantum_trader.app.runs.pilot_evaluation import check_one_training, replay_settings, seeds_left_out
+from quantum_trader.app.runs.trial_ledgers import open_trials
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.market.recording import moment_ns
@@ -147,6 +148,9 @@ def test_walk_forward_trains_tests_and_writes(tmp_path: Path) -> None:
     again = CliRunner().invoke(app, command)
     assert json.loads(again.stdout)["seeds"] == document["seeds"]
     assert "this training is done" in again.stderr
+    tried = [one.trial for one in open_trials(None).read().records]
+    assert [(one.source, one.kind, one.label) for one in tried] == [("pilot train", "seed", "seed 0 of 512 steps")] * 2
+    assert len({one.data_hash for one in tried}) == 2, "each fold is other data"
 
 
 def test_figures_over_seeds_are_of_one_training(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def words(folder: Path, *more: str) -> list[str]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
     """A training: its folder, the document that it printed, and its progress."""
     folder = tmp_path_factory.mktemp("train") / "out"
-    result = CliRunner().invoke(app, words(folder, "--json"))
+    result = CliRunner().invoke(app, words(folder, "--json", "--trials", str(folder.parent / "trials")))
     assert result.exit_code == 0, result.output
     return folder, json.loads(result.stdout), result.stderr
 
@@ -109,6 +109,21 @@ def test_the_looks_are_in_the_journal_of_the_folder(trained: tuple[Path, dict[st
     assert looks[-1]["terms"].keys() == {"profit", "drawdown", "turnover", "regime"}
     assert json.loads(stats.stdout)["kinds"] == {"model": 2, "pilot.training": len(looks), "training": 2}
     assert json.loads(stats.stdout)["damage"] == []
+
+
+@needs_jax
+def test_every_seed_of_a_training_is_on_record(trained: tuple[Path, dict[str, Any], str]) -> None:
+    """In the trial ledger, with the model that it made; a training of two seeds is two trials."""
+    folder, document, _ = trained
+    ledger = str(folder.parent / "trials")
+    shared = CliRunner().invoke(app, ["trials", "list", "--json", "--source", "pilot train", "--trials", ledger])
+    models = {one["model"]: one["seed"] for one in document["seeds"]}
+
+    rows = [row for row in json.loads(shared.stdout)["trials"] if row["model_id"] in models]
+    assert sorted(row["settings"]["seed"] for row in rows) == [0, 1]
+    assert {row["kind"] for row in rows} == {"seed"}
+    assert len({row["run"] for row in rows}) == 1
+    assert all(models[row["model_id"]] == row["settings"]["seed"] for row in rows)
 
 
 @needs_jax

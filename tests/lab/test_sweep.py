@@ -256,7 +256,7 @@ def test_the_command_speaks_json() -> None:
     whole = json.loads(done.stdout)
     assert [one["changes"] for one in whole["settings"]] == [{"base_risk_pct": 0.5}, {"base_risk_pct": 0.8}]
     assert whole["mode"] == "LIVE"
-    assert set(whole["run"]) == {"wall_s", "prepare_s", "jobs", "symbol_bars_x_settings_per_s"}
+    assert set(whole["run"]) == {"wall_s", "prepare_s", "jobs", "symbol_bars_x_settings_per_s", "trials"}
     again = json.loads(_invoke("--profiles", "SAFE", "--grid", "base_risk_pct=0.5,0.8", "--json", "--jobs", "2").stdout)
     assert {**whole, "run": {}} == {**again, "run": {}}
 

@@ -17,6 +17,7 @@ import pytest
 from quantum_trader.app.runs.replay import FundingRates
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.domain.enums import ExitMode, ExitReason, Side
+from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.market import MarketBatch
 from quantum_trader.domain.trading import Intent
 from quantum_trader.engine.core import Engine
@@ -32,6 +33,7 @@ from quantum_trader.market.recording import Recording, open_recording, recording
 from quantum_trader.models import Exit, Model, Panel
 from quantum_trader.models.forecast import ForecastSettings
 from quantum_trader.models.forecasts import Forecasts, LoadedModel
+from quantum_trader.models.gates import GATES, GateSettings, ModeLimits
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import load_profile, profile_vector
 from quantum_trader.risk.guard import RiskLimits
@@ -154,6 +156,11 @@ def assert_equal(
     assert (counts[counter.LOSING], counts[counter.BROKEN], counts[counter.WINS]) == (
         books.losing_streak, books.broken_streak, books.wins_since
     )
+    payoff = engine.judging.payoff
+    assert (counts[counter.SHADOWS], counts[counter.SHADOWS_WON], amounts[money.SHADOW_WON]) == (
+        payoff.count, payoff.wins, payoff.won
+    )
+    assert (counts[counter.SHADOWS_LOST], amounts[money.SHADOW_LOST]) == (payoff.losses, payoff.lost)
     assert counts[counter.BLOCKED] == engine.records.tally.policy_moments_blocked
     assert counts[counter.REDUCED] == engine.records.tally.policy_moments_reduced
     for mine, theirs in (
@@ -538,3 +545,105 @@ def test_a_stop_and_the_liquidation_behind_it_meet_the_same_bar() -> None:
         rough_recording(2149, symbols=5, hours=900), settings, models=lambda: [loaded(Remembering, exit_, bars=3)]
     )
     assert ExitReason.LIQUIDATION in {one.exit_reason for one in engine.records.tally.trades}
+
+
+# ---- gates ---------------------------------------------------------------------------------------------------------
+WITHOUT_MODEL = GATES[:-1]  # an enforced meta-label gate without a meta-label refuses every signal
+# Limits that the rough markets meet and miss.
+HALF = ModeLimits(
+    max_spread_bps=1.6, min_volume_ratio=0.8, regimes=("TRENDING", "RANGING"), margin_bps=-15.0, min_confidence=0.55,
+    min_win_probability=0.0,
+)
+GATED = GateSettings(
+    scalp=HALF, runner=msgspec.structs.replace(HALF, min_volume_ratio=0.3, regimes=("TRENDING",)),
+    trend=msgspec.structs.replace(HALF, min_volume_ratio=0.5, margin_bps=0.0),
+)
+
+
+def gated(mode: str, enforced: Sequence[str]) -> GateSettings:
+    """The limits above in *mode*, with the gates *enforced*."""
+    return msgspec.structs.replace(GATED, mode=mode, enforced=tuple(enforced))
+
+
+def refused_by(sink: Decisions) -> set[str]:
+    """The gates that have refused a signal or an intent."""
+    told = {*sink.reasons, *sink.intents}
+    return {name for name in GATES if f"GATE_{name.upper()}" in told}
+
+
+@pytest.mark.parametrize("mode", ["auto", "scalp", "runner", "trend"])
+def test_sweep_equals_engine_with_gates_enforced(mode: str) -> None:
+    """The ensemble's signals and outside intents in each mode: refused by the same gates, the others traded alike."""
+    limits = RiskLimits(max_risk_pct=10.0, max_exposure_pct=100.0, daily_loss_pct=40.0, max_cost_r=5.0)
+    seen: set[str] = set()
+    for seed, integration in ((1, OBSERVE), (2, LIVE)):
+        recording = rough_recording(seed)
+        settings = sweep_settings(
+            "STANDARD", integration, signals=EAGER, limits=limits, gates=gated(mode, WITHOUT_MODEL)
+        )
+        engine, sink = assert_equal(recording, settings, random_intents(recording, seed, 200))
+        seen |= refused_by(sink)
+        assert engine.records.tally.trades
+    assert seen >= {"spread", "volume", "regime", "cost"}
+
+
+@pytest.mark.parametrize("enforced", [(name,) for name in GATES], ids=GATES)
+def test_sweep_equals_engine_with_one_gate_enforced(enforced: tuple[str, ...]) -> None:
+    """That gate refuses, and no other; without a meta-label its gate refuses every signal."""
+    recording = rough_recording(3, hours=900)
+    integration = msgspec.structs.replace(OBSERVE, fixed_confidence=0.3)
+    settings = sweep_settings(
+        "STANDARD", integration, signals=EAGER, limits=RiskLimits(max_cost_r=5.0), gates=gated("runner", enforced)
+    )
+    engine, sink = assert_equal(recording, settings)
+    assert refused_by(sink) == set(enforced)
+    assert bool(engine.records.tally.trades) == (enforced != ("meta_label",))
+
+
+@pytest.mark.parametrize("mode", ["auto", "scalp", "runner", "trend"])
+@pytest.mark.parametrize("exit_", [BY_SCORE, BY_REGIME], ids=["score", "regime"])
+def test_sweep_equals_engine_with_gates_enforced_on_models(exit_: Exit, mode: str) -> None:
+    """Entries, additions and targets that are refused again, of models, beside outside intents."""
+    recording = rough_recording(2)
+    limits = RiskLimits(
+        max_risk_pct=10.0, max_leverage=50.0, max_exposure_pct=100.0, daily_loss_pct=40.0, max_positions=20,
+        max_cost_r=5.0,
+    )
+    settings = sweep_settings("AGGRESSIVE", OBSERVE, limits=limits, gates=gated(mode, WITHOUT_MODEL))
+
+    def models() -> list[LoadedModel]:
+        return [loaded(Hourly, exit_, bars=5), loaded(Remembering, exit_, bars=13, sign=-1.0)]
+
+    engine, sink = assert_equal(recording, settings, random_intents(recording, 2, 200), models)
+    assert refused_by(sink) >= {"spread", "volume"}
+    assert engine.records.tally.trades
+    assert engine.shield.failures == 0
+
+
+def test_sweep_equals_engine_with_gates_that_see_the_trends_of_days() -> None:
+    """The regime gate judges by the trend on the models' own bars, in the sweep as in the engine."""
+    recording = open_recording(None, start="2018-01-15", end="2018-05-31", warm_up=True)
+    gates = GateSettings(enforced=("regime", "cost"), trend=msgspec.structs.replace(HALF, regimes=("TRENDING",)))
+    settings = sweep_settings("AGGRESSIVE", OBSERVE, gates=gates)
+    _, sink = assert_equal(recording, settings, models=lambda: [loaded(Daily, bars=10)])
+    assert "regime" in refused_by(sink)
+
+
+def test_entries_at_rest_pass_the_gates_when_they_are_sent() -> None:
+    """Post-only entries of a model with gates enforced: the same on both sides."""
+    settings = sweep_settings(
+        "AGGRESSIVE", OBSERVE, limits=RiskLimits(max_cost_r=5.0), maker_entry_bars=3,
+        gates=gated("trend", ("spread", "volume")),
+    )
+    engine, sink = assert_equal(rough_recording(1), settings, models=lambda: [loaded(Hourly, bars=5)])
+    assert refused_by(sink) == {"spread", "volume"}
+    assert engine.records.tally.trades
+
+
+def test_a_sweep_refuses_a_meta_label_that_is_enforced() -> None:
+    """It cannot ask one, and says so; observed it is no matter."""
+    with pytest.raises(ConfigError, match=r"gates\.meta_label = 'registry:champion': a sweep cannot ask"):
+        sweep_settings(
+            "SAFE", LIVE, gates=GateSettings(meta_label="registry:champion", enforced=("spread", "meta_label"))
+        )
+    assert sweep_settings("SAFE", LIVE, gates=GateSettings(meta_label="registry:champion", enforced=("spread",)))

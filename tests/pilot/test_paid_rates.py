@@ -111,11 +111,56 @@ def test_a_rate_is_no_payment_of_before_it_was_announced() -> None:
 def test_it_goes_on_after_a_restart() -> None:
     """With what is due and announced."""
     first = PaidRates(2)
-    first.pay(1, 8 * NS_PER_HOUR, 1e-4)
+    first.due(8 * NS_PER_HOUR, np.zeros(2))
+    first.pay(1, 9 * NS_PER_HOUR, 1e-4)
     first.announce(0, 2e-4, 9 * NS_PER_HOUR)
     second = PaidRates(2)
     second.load_state(first.state())
     for one in (first, second):
         one.pass_to(17 * NS_PER_HOUR)
     assert same(first.feed(17 * NS_PER_HOUR), second.feed(17 * NS_PER_HOUR))
-    assert same(first.due(17 * NS_PER_HOUR, np.zeros(2)), second.due(17 * NS_PER_HOUR, np.zeros(2)))
+    due = first.due(17 * NS_PER_HOUR, np.zeros(2))
+    assert due.tolist() == [2e-4, 1e-4]
+    assert same(due, second.due(17 * NS_PER_HOUR, np.zeros(2)))
+
+
+def test_the_sums_of_an_older_folder_are_charged() -> None:
+    """Payments had no times then; what was due is due at the next bar."""
+    older = PaidRates(2).state()
+    del older["waiting"], older["is_told"]
+    rates = PaidRates(2)
+    rates.load_state({**older, "due": np.array([0.0, 3e-4]), "asked_ns": 8 * NS_PER_HOUR})
+    assert rates.due(9 * NS_PER_HOUR, np.zeros(2)).tolist() == [0.0, 3e-4]
+
+
+@pytest.mark.parametrize("hours", [1, 4, 8])
+def test_an_announced_rate_is_paid_at_the_interval_of_the_contract(hours: int) -> None:
+    """Before two payments have told the interval that of the instrument counts: a day of 1, 4 and 8 hours pays 24, 6
+    and 3 times what the rate of 8 hours is of each.
+    """
+    rates, start = PaidRates(1, [hours]), 1_704_067_200_000_000_000
+    rates.due(start, np.zeros(1))
+    rates.announce(0, 8e-4, start + 1)
+    found = []
+    for hour in range(1, 25):
+        rates.pass_to(start + hour * NS_PER_HOUR)
+        found.append(float(rates.due(start + hour * NS_PER_HOUR, np.zeros(1))[0]))
+    assert [hour for hour, one in enumerate(found, 1) if one] == list(range(hours, 25, hours))
+    assert found[hours - 1] == pytest.approx(1e-4 * hours)
+
+
+def test_a_payment_waits_for_the_bar_that_opens_at_its_time() -> None:
+    """A payment that is told before an older bar is taken is not charged at that bar's open."""
+    rates = PaidRates(1)
+    rates.due(7 * NS_PER_HOUR, np.zeros(1))
+    rates.pay(0, 9 * NS_PER_HOUR, 1e-4, 1e-4)
+    assert rates.due(8 * NS_PER_HOUR, np.zeros(1))[0] == 0.0
+    assert rates.due(9 * NS_PER_HOUR, np.zeros(1))[0] == 1e-4
+
+
+def test_what_is_paid_may_be_told_beside_the_rate_of_eight_hours() -> None:
+    """The first payment of a contract that pays each hour is for an hour, whatever came before it."""
+    rates = PaidRates(1)
+    rates.due(NS_PER_HOUR, np.zeros(1))
+    rates.pay(0, 2 * NS_PER_HOUR, 8e-4, 1e-4)
+    assert rates.due(2 * NS_PER_HOUR, np.zeros(1))[0] == 1e-4

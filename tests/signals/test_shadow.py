@@ -16,7 +16,8 @@ from quantum_trader.signals.shadow import (
     SHADOW_TIMEOUT,
     ShadowBook,
     shadow_exit,
-    shadow_r,
+    shadow_fill,
+    shadow_net,
 )
 
 FREE = np.zeros(1)
@@ -54,7 +55,7 @@ def test_exits(sign: int, bars: list[tuple[float, float, float, float]], r: floa
     book = book_with(sign)
     made = [book.on_bar(bar(i, *prices), FREE) for i, prices in enumerate(bars)]
     assert made == [0] * (len(bars) - 1) + [1]
-    np.testing.assert_allclose(book.resolved[0], [0.0, 7.0, r, code, len(bars)])
+    np.testing.assert_allclose(book.resolved[0, :5], [0.0, 7.0, r, code, len(bars)])
     assert book.open_count(0) == 0
 
 
@@ -80,7 +81,7 @@ def test_a_shadow_closes_after_24_hours() -> None:
     book = book_with(1)
     made = [book.on_bar(bar(i, 100.0, 101.0, 99.0, 100.5), FREE) for i in range(24)]
     assert made == [0] * 23 + [1]
-    np.testing.assert_allclose(book.resolved[0], [0.0, 7.0, 0.25, SHADOW_TIMEOUT, 24.0])
+    np.testing.assert_allclose(book.resolved[0, :5], [0.0, 7.0, 0.25, SHADOW_TIMEOUT, 24.0])
 
 
 def test_a_shadow_enters_at_its_symbols_next_bar() -> None:
@@ -99,7 +100,7 @@ def test_a_hole_closes_at_the_last_close(by_driver: bool) -> None:
     late = bar(26, 50.0, 51.0, 49.0, 50.0)
     made = book.close_before_hole(0) if by_driver else book.on_bar(late, FREE)
     assert made == 1
-    np.testing.assert_allclose(book.resolved[0], [0.0, 7.0, 0.5, SHADOW_HOLE, 1.0])
+    np.testing.assert_allclose(book.resolved[0, :5], [0.0, 7.0, 0.5, SHADOW_HOLE, 1.0])
 
 
 def test_a_waiting_shadow_does_not_enter_across_a_hole() -> None:
@@ -158,6 +159,6 @@ def test_the_compiled_book_is_the_scalar_core() -> None:
             made = book.on_bar(bar(i, open_, high, low, close), np.array([cost]))
             assert made == (code >= 0)
             if made:
-                found = (shadow_r(sign, entry, level, 2.0, cost, 4.0), code)
+                found = (shadow_net(sign, entry, shadow_fill(sign, level, cost), 4.0, 0.0) / 2.0, code)
                 break
         assert found == (book.resolved[0, 2], book.resolved[0, 3])

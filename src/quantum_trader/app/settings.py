@@ -25,6 +25,7 @@ from quantum_trader.domain.symbols import check_symbols
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market.recording import RecordingSettings
 from quantum_trader.market.regime import MarketSettings
+from quantum_trader.models.gate_tables import gates_from
 from quantum_trader.models.gates import GateSettings
 from quantum_trader.models.learned.artefact import is_learned_folder
 from quantum_trader.models.loading import PLACES, REGISTRY_PREFIX, TREND, ModelSettings, expanded, with_class
@@ -35,6 +36,7 @@ from quantum_trader.risk.guard import RiskLimits
 from quantum_trader.signals.settings import SignalSettings
 from quantum_trader.venues.paper.settings import PaperSettings
 
+META_LABEL: Final = "gates.meta_label"
 LIVE_SECTION: Final = "live"  # of live trading alone; see live_settings
 DEFAULT_SET: Final = TREND  # its models give the signals where neither [[models]] nor --model names any
 _ENGINE: Final = {field.name: field.default for field in msgspec.structs.fields(EngineSettings)}
@@ -207,6 +209,8 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
             del plain["pilot"]  # without a pilot its settings decide nothing
         if self.gates == GateSettings():
             del plain["gates"]  # a folder of before there were gates has the same identity
+        elif self.gates.meta_label and not self.gates.meta_label.startswith(REGISTRY_PREFIX):
+            plain["gates"]["meta_label"] = Path(self.gates.meta_label).name
         active = self.active_profile()
         plain["policy"]["profile"] = active.name
         plain["profile"] = msgspec.to_builtins(active.config)
@@ -269,12 +273,16 @@ def load_settings(file: Path | None = None, flags: Mapping[str, tuple[Any, str]]
     if file is not None:
         for key, value in keys_of(file).items():
             values[key], sources[key] = value, file.name
+        if META_LABEL in values:
+            values[META_LABEL] = beside(values[META_LABEL], file)
         if values.get(MODELS) == []:  # names no model: as good as absent
             del values[MODELS], sources[MODELS]
         elif MODELS in values:
             values[MODELS] = _beside(values[MODELS], file)
     for key, (value, flag) in (flags or {}).items():
-        values[key], sources[key] = value, flag
+        is_part = isinstance(value, Mapping) and isinstance(values.get(key), Mapping)
+        values[key] = {**values[key], **value} if is_part else value  # a part of a table leaves the rest of it
+        sources[key] = flag
     if values.get("rollout.mode") == OrchestratorMode.LIVE.value and sources["rollout.mode"].startswith("--"):
         _enforce_all(values, sources)
     given: dict[str, Any] = {section: _section(section, kind, values) for section, kind in _SECTIONS.items()}
@@ -353,6 +361,12 @@ def _flatten(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
                 raise ConfigError(f"{file}: {unknown_key(dotted, known)}")
             flat[dotted] = value.isoformat() if isinstance(value, (date, datetime)) else value
     return flat
+
+
+def beside(named: Any, file: Path) -> Any:
+    """The folder *named* in *file*, looked for beside it; a registry's model, and what is no text, as it is."""
+    is_folder = isinstance(named, str) and named.strip() and not named.startswith(REGISTRY_PREFIX)
+    return str(file.parent / named.strip()) if is_folder else named
 
 
 def _beside(given: Any, file: Path) -> Any:
@@ -445,6 +459,8 @@ def _words(kind: Any, name: str) -> tuple[str, ...]:
 def _section(section: str, kind: Any, values: Mapping[str, Any]) -> Any:
     """The struct of one section, with its own checks; ConfigError naming the key."""
     given = {key.partition(".")[2]: value for key, value in values.items() if key.partition(".")[0] == section}
+    if kind is GateSettings:
+        return gates_from(given)
     try:
         return msgspec.convert(given, kind, strict=True)
     except msgspec.ValidationError as error:

@@ -150,6 +150,7 @@ class Engine:
         """Process the completed bars of one moment as one batch; returns the commands to be sent."""
         commands = self._take_bars(batch, 0)
         self.opening.take_all(commands)
+        self.records.afterwards(self.opening.record_models)
         self.records.afterwards(self.judging.learn, self.market.now_ns)
         return commands
 
@@ -174,7 +175,10 @@ class Engine:
         closes_before = market.closes.copy() if market.is_past else None
         now_ns, costs_bps = market.now_ns, market.taker_costs
         costs_before = costs_bps.copy() if self.piloting.is_there else None
-        records.afterwards(self.judging.move_shadows, batch, costs_bps.copy() if records.deferring else costs_bps)
+        rates = market.funding_due(batch.ts_ns)
+        records.afterwards(
+            self.judging.move_shadows, batch, costs_bps.copy() if records.deferring else costs_bps, rates
+        )
         signals = market.advance(batch)
         if (new_targets := market.new_targets()) is not None:
             records.afterwards(self.judging.follow_targets, *new_targets)
@@ -192,7 +196,10 @@ class Engine:
         commands = self.opening.orders.expire(now_ns) if self.opening.orders.pending else []
         if account.books.positions:
             commands += self.protection.manage(batch, market.closes, now_ns, market.wanted, policy.volatility_pct)
-        commands += self.piloting.take(batch, costs_before) if costs_before is not None else self.piloting.leave_all()
+        if costs_before is not None:
+            commands += self.piloting.take(batch, costs_before, rates)
+        else:
+            commands += self.piloting.leave_all()
         orders = self.opening.orders
         self.opening.due = self.opening.targets.due(signals, orders.on_their_way(), orders.count, self.money.began_ns)
         return commands
@@ -232,6 +239,7 @@ class Engine:
     def _take_signals(self, commands: list[Command]) -> None:
         self.opening.take_until_order(commands)
         if not self.opening.due:
+            self.records.afterwards(self.opening.record_models)
             self.records.afterwards(self.judging.learn, self.market.now_ns)
 
     def prepare_bar(self, ts_ns: int, index: int, bar: Any) -> None:

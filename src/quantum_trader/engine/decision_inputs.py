@@ -8,19 +8,22 @@ changing an input and deciding again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 
+from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.fields import Probability, TimeNs, Word
 from quantum_trader.engine.entry import EntryRequest, decide_entry
-from quantum_trader.engine.road import ROAD_APPROVED, ROAD_FLIP, ROAD_HELD, ROAD_PENDING, ROAD_SPREAD, gate
+from quantum_trader.engine.road import ROAD_APPROVED, ROAD_REASONS, ROAD_SPREAD, road_of_signal
 from quantum_trader.models.gates import GateInputs, GateLimits, first_gate, refused_gates
 from quantum_trader.policy.enforcement import Settings
+from quantum_trader.risk.guard import REASON_CODES
 
 _Row = tuple[float, ...]
+_NULLABLE: Final = ("quantity", "target_quantity", "position")
 
 
 class PositionState(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +66,28 @@ class DecisionInputs(msgspec.Struct, frozen=True, kw_only=True):
     policy_overall: tuple[float, ...] = ()  # policy.layout IN_: of all symbols together
     policy_account: tuple[float, ...] = ()  # policy.layout ACC_
     policy_memory: tuple[float, ...] = ()  # policy.layout MEM_
+    symbol_factor: float = 1.0  # share of the permitted risk that the symbol's record leaves, without the governor's
+    target_quantity: float | None = None  # `quantity` at the full permitted risk; None where the risk alone decides
+    pilot: tuple[float, ...] = ()  # its confidence, the signal's over its horizon, least of its own; empty: not asked
+
+
+def recorded_inputs(data: Mapping[str, Any]) -> DecisionInputs:
+    """The inputs that a record ``signal.inputs`` holds; JSON writes null for a figure that is not finite.
+
+    Raises StateError where it is not one of them.
+    """
+    plain = {key: value if key in _NULLABLE else _figures(value) for key, value in data.items()}
+    try:
+        return msgspec.convert(plain, DecisionInputs)
+    except msgspec.ValidationError as error:
+        raise StateError(f"signal.inputs: cannot be read ({error}); another version of this program wrote it") from None
+
+
+def _figures(value: Any) -> Any:
+    """*value* with NaN for null, at any depth of lists."""
+    if isinstance(value, list | tuple):
+        return [_figures(one) for one in value]
+    return math.nan if value is None else value
 
 
 class Redecision(NamedTuple):
@@ -75,6 +100,14 @@ class Redecision(NamedTuple):
     limit: float
 
     @property
+    def reason(self) -> str:
+        """Why nothing is sent, as it is recorded; empty for an order."""
+        if self.road != ROAD_APPROVED:
+            return ROAD_REASONS[self.road]
+        found = REASON_CODES[self.guard]
+        return found.value if found is not None else ""
+
+    @property
     def is_approved(self) -> bool:
         """Whether an order is sent."""
         return self.road == ROAD_APPROVED and self.guard == 0
@@ -82,17 +115,11 @@ class Redecision(NamedTuple):
 
 def policy_road(inputs: DecisionInputs) -> int:
     """ROAD code of the checks before the six gates: warm-up, positions, what trading uses of the policy, the pilot."""
-    settings, held = settings_of_row(inputs.used), inputs.position
-    if held.adds:
-        code = int(gate(inputs.sign, inputs.confidence, inputs.atr, 0, held.pending, held.open_count - 1, settings))
-    else:
-        code = int(gate(
-            inputs.sign, inputs.confidence, inputs.atr, held.sign, held.pending, held.open_count, settings
-        ))
-        code = ROAD_HELD if code == ROAD_FLIP and held.is_kept else code
-    if code == ROAD_APPROVED or (code in (ROAD_HELD, ROAD_PENDING) and held.is_pilots):
-        return inputs.pilot_road or code
-    return code
+    held = inputs.position
+    return int(road_of_signal(
+        inputs.sign, inputs.confidence, inputs.atr, (held.sign, held.pending, held.open_count), int(held.adds),
+        int(held.is_kept), int(held.is_pilots), inputs.pilot_road, settings_of_row(inputs.used),
+    ))
 
 
 def decide_again(inputs: DecisionInputs) -> Redecision:

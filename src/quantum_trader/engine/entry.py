@@ -53,7 +53,8 @@ class EntryDecision(NamedTuple):
 
 
 @kernel
-def _decide(request, sizes, market, account, limits, tiers):  # type: ignore[no-untyped-def]
+def decide_rows(request, sizes, market, account, limits, tiers):  # type: ignore[no-untyped-def]
+    """The fields of :class:`EntryDecision` from the rows of :func:`decide_entry`."""
     sign, price, atr, stop_atr, risk_pct, factor, wanted_leverage, quantity, held_qty, held_entry, stop = request
     held = (held_qty, held_entry)
     stop = _entry_stop(sign, price, atr, stop_atr, quantity, held, stop, wanted_leverage, limits, tiers)
@@ -80,7 +81,7 @@ def decide_entry(
     allowed, new position (``guard.market_row``). *account*, *limits*: rows of the guard.
     *tiers* (K, 4) float64: the symbol's leverage table.
     """
-    return EntryDecision(*_decide(
+    return EntryDecision(*decide_rows(
         _floats(request), _floats(sizes), _floats(market), _floats(account), _floats(limits), tiers
     ))
 

@@ -2,7 +2,7 @@
 
 For a signal whose exit mode the policy would change, one shadow entry is managed twice, under the fixed mode and under
 the policy's, with the brackets and trailing rules real positions get. When both have ended (stop, target, or 24 hours)
-their results are the evidence of the exit_mode switch. Costs are those of every shadow trade.
+their results are the evidence of the exit_mode switch. Costs and funding are those of every shadow trade.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from quantum_trader.domain.market import MarketBatch
 from quantum_trader.market.costs import RANGE_SLIPPAGE_BPS, fill_cost_bps
 from quantum_trader.market.jit import compiled, kernel
 from quantum_trader.risk.exits import bracket, next_stop
-from quantum_trader.signals.shadow import shadow_exit, shadow_r
+from quantum_trader.signals.shadow import shadow_exit, shadow_fill, shadow_net
 
 CAPACITY: Final = 512
 MAX_HOURS: Final = 24.0
 (_ROW_SYMBOL, _ROW_SEQ, _ROW_SIGN, _ROW_ATR, _ROW_STOP, _ROW_TARGET, _ROW_BREAKEVEN, _ROW_TRAIL, _ROW_ENTRY, _ROW_FROM,
- _ROW_BEST) = range(11)
-_ROW_VARIANTS: Final = 11
+ _ROW_BEST, _ROW_FUNDING) = range(12)
+_ROW_VARIANTS: Final = 12
 _VARIANT_MODE, _VARIANT_STOP, _VARIANT_FIRST, _VARIANT_TARGET, _VARIANT_DONE, _VARIANT_R = range(6)
 _VARIANT_SIZE: Final = 6
 _WIDTH: Final = _ROW_VARIANTS + 2 * _VARIANT_SIZE
 FIXED, POLICY = 0, 1
 
-_bracket, _next_stop, _exit, _net_r, _fill_cost = (
-    compiled(f) for f in (bracket, next_stop, shadow_exit, shadow_r, fill_cost_bps)
+_bracket, _next_stop, _exit, _fill, _net, _fill_cost = (
+    compiled(f) for f in (bracket, next_stop, shadow_exit, shadow_fill, shadow_net, fill_cost_bps)
 )
 
 
@@ -58,7 +58,7 @@ def _variant_bar(row, v, bar, expired, cost_bps, fee_bps, tick, min_step):  # ty
     level, code = _exit(sign, variant[_VARIANT_STOP], variant[_VARIANT_TARGET], bar[0], bar[1], bar[2], bar[3], expired)
     if code >= 0:
         risk = sign * (entry - variant[_VARIANT_FIRST])
-        variant[_VARIANT_R] = _net_r(sign, entry, level, risk, cost_bps, fee_bps)
+        variant[_VARIANT_R] = _net(sign, entry, _fill(sign, level, cost_bps), fee_bps, row[_ROW_FUNDING]) / risk
         variant[_VARIANT_DONE] = 1.0
         return
     variant[_VARIANT_STOP] = _next_stop(
@@ -70,9 +70,12 @@ def _variant_bar(row, v, bar, expired, cost_bps, fee_bps, tick, min_step):  # ty
 
 @kernel
 def _move(  # type: ignore[no-untyped-def]
-    rows, count, ohlcv, present, costs, range_bps, fees, ticks, interval_ns, index, max_bars, min_step, done,
+    rows, count, ohlcv, present, costs, owed, range_bps, fees, ticks, interval_ns, index, max_bars, min_step, done,
 ):
-    """Process each symbol's bar for its shadows; returns (still open, ended) with the ended rows in *done*."""
+    """Process each symbol's bar for its shadows; returns (still open, ended) with the ended rows in *done*.
+
+    *owed* (S,): the sum of the funding rates due at the open of a symbol's bar.
+    """
     kept = ended = 0
     for n in range(count):
         row = rows[n]
@@ -82,6 +85,8 @@ def _move(  # type: ignore[no-untyped-def]
             cost = _fill_cost(costs[s], range_bps, bar[0], bar[1], bar[2], interval_ns)
             if row[_ROW_ENTRY] == 0.0:
                 _enter(row, bar[0], cost, index, ticks[s])
+            else:
+                row[_ROW_FUNDING] -= row[_ROW_SIGN] * bar[0] * owed[s]
             best = bar[1] if row[_ROW_SIGN] > 0.0 else bar[2]
             if (best - row[_ROW_BEST]) * row[_ROW_SIGN] > 0.0:
                 row[_ROW_BEST] = best  # moves the stop for the next bar: exits of this bar come first
@@ -114,6 +119,7 @@ class ExitShadows:
         self._max_bars = MAX_HOURS * NS_PER_HOUR / interval_ns
         self._rows = np.zeros((CAPACITY, _WIDTH))
         self._done = np.zeros((CAPACITY, _WIDTH))
+        self._owed = np.zeros(len(self._fees))  # rates due that no bar has charged yet
         self._count = 0
 
     def open(
@@ -130,18 +136,25 @@ class ExitShadows:
         self._count += 1
         return True
 
-    def on_bar(self, batch: MarketBatch, costs_bps: Any) -> list[tuple[int, float, float]]:
+    def on_bar(
+        self, batch: MarketBatch, costs_bps: Any, funding_rates: Any = None
+    ) -> list[tuple[int, float, float]]:
         """Process one moment; returns (signal, R under the fixed mode, R under the policy's) of the ended pairs.
 
-        A pair without a valid bracket has NaN results.
+        *funding_rates* (S,): the sum of the rates that fell due since the moment before; None: none did. A pair without
+        a valid bracket has NaN results.
         """
         if not self._count:
+            self._owed[:] = 0.0
             return []
+        if funding_rates is not None:
+            self._owed += funding_rates
         index = float(batch.ts_ns // self._interval_ns)
         kept, ended = _move(
-            self._rows, self._count, batch.ohlcv, batch.present, costs_bps, self._range_bps, self._fees,
+            self._rows, self._count, batch.ohlcv, batch.present, costs_bps, self._owed, self._range_bps, self._fees,
             self._ticks, self._interval_ns, index, self._max_bars, self._min_step, self._done,
         )
+        self._owed[batch.present] = 0.0
         self._count = int(kept)
         return [_result(row) for row in self._done[:ended].tolist()]
 
@@ -157,12 +170,15 @@ class ExitShadows:
 
     def state(self) -> dict[str, Any]:
         """The open pairs."""
-        return {"rows": self._rows[:self._count].copy()}
+        return {"rows": self._rows[:self._count].copy(), "owed": self._owed.copy()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state`."""
-        self._count = len(state["rows"])
-        self._rows[:self._count] = state["rows"]
+        rows = state["rows"]
+        if rows.shape[1] == _WIDTH - 1:  # of before they paid funding
+            rows = np.insert(rows, _ROW_FUNDING, 0.0, axis=1)
+        self._count = len(rows)
+        self._rows[:self._count], self._owed[:] = rows, state.get("owed", 0.0)
 
 
 def _result(row: list[float]) -> tuple[int, float, float]:

@@ -10,6 +10,7 @@ from quantum_trader.domain.enums import PilotMode, Side, Trend, VolLevel
 from quantum_trader.domain.fields import Finite, Int64, Probability, TimeNs, Word
 from quantum_trader.domain.pilot_settings import PilotSettings
 from quantum_trader.domain.policy import RiskState
+from quantum_trader.models.forecasts import Lack
 from quantum_trader.policy.enforcement import EffectiveSettings
 
 
@@ -27,6 +28,7 @@ class SignalDecision(msgspec.Struct, frozen=True, kw_only=True):
     features_ts_ns: TimeNs  # the newest bar any feature used; never later than the decision
     min_confidence_used: float
     risk_pct_used: float
+    shadow_hours: float = 0.0  # longest time of the shadow trade that it has begun; 0.0: it has none
 
 
 class PolicyVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +85,7 @@ class ShadowResult(msgspec.Struct, frozen=True, kw_only=True):
 
     signal_id: str
     symbol: str
-    r: float
+    r: float  # net of costs and funding
     exit: str
     bars_held: int
     traded: bool
@@ -249,6 +251,25 @@ class PolicyContext(msgspec.Struct, frozen=True, kw_only=True):
     vol_level: VolLevel
     risk: RiskState
     used: EffectiveSettings
+
+
+class ModelsDecided(msgspec.Struct, frozen=True, kw_only=True):
+    """What the models say at a decision of theirs; every list has one entry a symbol, or none where nothing is known.
+
+    Returns and costs are basis points a day in the target's direction.
+    """
+
+    model: Word  # names, joined by +
+    symbols: list[str]
+    states: list[str]  # engine.model_records.TargetState: what became of it
+    reasons: list[str] = []  # of the refusal that is met again; empty where none is
+    signals: list[str]  # id of the signal that came of it; empty for none
+    scores: list[float] = []  # in root-mean-squares; NaN: no view
+    expected_bps: list[float] = []  # gross
+    error_bps: list[float] = []  # standard error of that
+    cost_bps: list[float] = []
+    confidences: list[float]  # NaN: no view
+    lacks: tuple[Lack, ...] = ()  # what each model lacks before it gives scores
 
 
 class PilotDecided(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,19 +23,39 @@ from quantum_trader.engine.recorder import POLICY
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.road import shadow_bracket
 from quantum_trader.engine.supervision import Shield
+from quantum_trader.engine.tally import ShadowEnd
 from quantum_trader.policy.enforcement import SWITCH_EXIT_MODE, refusal_names, refusals, removed_by_switch
 from quantum_trader.policy.layout import PROFILE_RECOVERY_AFTER, PROFILE_STREAK_LIMIT
 from quantum_trader.policy.ledger import RolloutLedger
 from quantum_trader.policy.streaks import streak_ends
 from quantum_trader.risk.exits import exit_row
 from quantum_trader.signals import columns as col
-from quantum_trader.signals.shadow import SHADOW_SCORE, SHADOW_STOP, SHADOW_TARGET, SHADOW_TIMEOUT, ShadowBook
+from quantum_trader.signals.shadow import (
+    RESOLVED_BARS,
+    RESOLVED_COST_BPS,
+    RESOLVED_ENTRY,
+    RESOLVED_EXIT,
+    RESOLVED_FILL,
+    RESOLVED_FROM,
+    RESOLVED_FUNDING_BPS,
+    RESOLVED_NET_BPS,
+    RESOLVED_NET_R,
+    RESOLVED_SEQ,
+    RESOLVED_SYMBOL,
+    RESOLVED_WEIGHT,
+    SHADOW_SCORE,
+    SHADOW_STOP,
+    SHADOW_TARGET,
+    SHADOW_TIMEOUT,
+    ShadowBook,
+)
 
 _EXITS: Final = {
     SHADOW_STOP: "STOP", SHADOW_TARGET: "TARGET", SHADOW_TIMEOUT: "TIMEOUT", SHADOW_SCORE: "SCORE",
 }
 _OUTAGE_HOURS: Final = 72.0  # a day until the entry and a day until the last bar, with outages, and a day to spare
-_TRADED, _BLOCKED = 1, 2  # flags of a signal whose shadow trade is open
+# Flags of a signal whose shadow trade is open; the bits of its gates stand _GATES bits higher.
+_TRADED, _BLOCKED, _GATES = 1, 2, 2
 
 
 class Judging:
@@ -61,10 +81,13 @@ class Judging:
 
     # ------------------------------------------------------------------ bars
 
-    def move_shadows(self, batch: MarketBatch, costs_bps: Any) -> None:
-        """Take shadow trades and exit pairs through the bars; *costs_bps* (S,) as known before them."""
-        self._resolved = self.shadows.on_bar(batch, costs_bps)
-        if ended := self._shield.run(self.exit_shadows.on_bar, batch, costs_bps):
+    def move_shadows(self, batch: MarketBatch, costs_bps: Any, rates: Any) -> None:
+        """Take shadow trades and exit pairs through the bars.
+
+        *costs_bps* (S,) as known before them; *rates* (S,): sums of the funding rates due at their open.
+        """
+        self._resolved = self.shadows.on_bar(batch, costs_bps, rates)
+        if ended := self._shield.run(self.exit_shadows.on_bar, batch, costs_bps, rates):
             self._shield.run(self._exits_closed, ended)
 
     def follow_targets(self, targets: Any, decided: Any) -> None:
@@ -93,20 +116,26 @@ class Judging:
 
     def _shadows_closed(self, count: int, now_ns: int) -> None:
         """Take the results of shadow trades: for the symbol's record, the evidence and the tally."""
-        for index, seq, r, code, bars in self.shadows.resolved[:count].tolist():
-            ts_ns, flags = self._open.pop(int(seq), (now_ns, 0))
+        for row in self.shadows.resolved[:count].tolist():
+            seq, index, r = int(row[RESOLVED_SEQ]), int(row[RESOLVED_SYMBOL]), row[RESOLVED_NET_R]
+            ts_ns, flags = self._open.pop(seq, (now_ns, 0))
             self.payoff.add(r, ts_ns)
             if not flags & _TRADED:
-                self._account.performance.shadow(int(index), r)
+                self._account.performance.shadow(index, r)
                 self._shadow_wins = self._shadow_wins + 1 if r > 0.0 else 0
             result = ShadowResult(
-                signal_id=ids.signal_id(int(seq)), symbol=self._symbols[int(index)], r=r,
-                exit=_EXITS.get(int(code), "HOLE"), bars_held=int(bars), traded=bool(flags & _TRADED),
+                signal_id=ids.signal_id(seq), symbol=self._symbols[index], r=r,
+                exit=_EXITS.get(int(row[RESOLVED_EXIT]), "HOLE"), bars_held=int(row[RESOLVED_BARS]),
+                traded=bool(flags & _TRADED), entry_price=row[RESOLVED_ENTRY], exit_price=row[RESOLVED_FILL],
+                net_bps=row[RESOLVED_NET_BPS], cost_bps=row[RESOLVED_COST_BPS], funding_bps=row[RESOLVED_FUNDING_BPS],
+                entry_ns=int(row[RESOLVED_FROM]) * self._market.interval_ns, weight=row[RESOLVED_WEIGHT],
             )
-            self._records.afterwards(self._record_shadow, int(seq), result, ts_ns, bool(flags & _BLOCKED), now_ns)
+            self._records.afterwards(self._record_shadow, seq, result, ts_ns, flags, now_ns)
 
-    def _record_shadow(self, seq: int, result: ShadowResult, ts_ns: int, blocked: bool, now_ns: int) -> None:
-        self._records.tally.shadows.add(seq, ts_ns, now_ns, result.r, blocked)
+    def _record_shadow(self, seq: int, result: ShadowResult, ts_ns: int, flags: int, now_ns: int) -> None:
+        self._records.tally.shadows.add(ShadowEnd(
+            seq, ts_ns, now_ns, result.r, bool(flags & _BLOCKED), result.net_bps, result.traded, flags >> _GATES
+        ))
         self._shield.run(self.ledger.resolve, seq, result.r)
         self._records.record("shadow.closed", ids.signal_trace_id(seq), now_ns, result)
 
@@ -140,21 +169,25 @@ class Judging:
     # ------------------------------------------------------------------ signals
 
     def open_shadow(
-        self, seq: int, index: int, row: list[float], sign: int, by_score: ShadowTerms | None, *, traded: bool
-    ) -> None:
+        self, seq: int, index: int, row: list[float], sign: int, by_score: ShadowTerms | None, *, traded: bool,
+        gates: int,
+    ) -> float:
         """Start the shadow trade of signal *seq*, where its symbol is warm and has room for one.
 
-        *by_score*: of a model whose score holds positions; without it the shadow has the standard bracket.
+        *by_score*: of a model whose score holds positions; without it the shadow has the standard bracket. *gates*:
+        ``GateJudgement.bits``. Returns the longest time that it may last, hours; 0.0 where none was started.
         """
         atr = by_score.atr if by_score is not None else row[col.ATR_1H]
         if not atr > 0.0:
-            return
+            return 0.0
         if by_score is not None:
             is_open = self.shadows.open(index, seq, sign, atr, by_score.stop_atr, weight=by_score.weight)
         else:
             is_open = self.shadows.open(index, seq, sign, atr, *shadow_bracket(int(row[col.TREND]), row[col.VOL_RATIO]))
-        if is_open:
-            self._open[seq] = (self._market.now_ns, _TRADED if traded else 0)
+        if not is_open:
+            return 0.0
+        self._open[seq] = (self._market.now_ns, (_TRADED if traded else 0) | gates << _GATES)
+        return self.shadows.max_bars * self._market.interval_ns / NS_PER_HOUR
 
     def judge(
         self, seq: int, index: int, signal: Signal, decision: SignalDecision, open_count: int, symbol_good: int

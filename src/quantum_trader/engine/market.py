@@ -118,7 +118,7 @@ class Market:
         self._regime_names = [UNKNOWN_REGIME] * count
         self._ticks = np.array([empty_ticks()] * count)
         self._clean = np.zeros(count, dtype=np.bool_)
-        self.paid = PaidRates(count)
+        self.paid = PaidRates(count, [one.funding_interval_hours for one in instruments.all])
         self._halted: set[int] = set()  # symbols whose halt by bad bars is on record
 
     @property
@@ -286,11 +286,6 @@ class Market:
         )
 
     @property
-    def confidences(self) -> Any:
-        """The confidence (S,) of each symbol's signal."""
-        return self.kernel.out[:, col.CONFIDENCE]
-
-    @property
     def exit_ranges(self) -> Any:
         """The ATR (S,) that exits are measured in, in price units: of the model's bars, or of hourly ones."""
         forecasts = self.forecasts
@@ -367,10 +362,22 @@ class Market:
                 vol_ratio=float(row[col.VOL_RATIO]),
             ))
 
-    def note_payment(self, symbol: str, ts_ns: int, rate_8h: float) -> None:
-        """Take a funding payment of *symbol* at *ts_ns*, at a rate per 8 hours, which its cost is counted with."""
+    def note_payment(self, symbol: str, ts_ns: int, rate_8h: float, rate: float | None = None) -> None:
+        """Take a funding payment of *symbol* at *ts_ns*, at a rate per 8 hours, which its cost is counted with.
+
+        *rate*: what is paid, of the notional; without it that follows from the time since the payment before.
+        """
         self.note_funding_rate(symbol, rate_8h)
-        self.paid.pay(self._instruments.index[symbol], ts_ns, rate_8h)
+        self.paid.pay(self._instruments.index[symbol], ts_ns, rate_8h, rate)
+
+    def funding_due(self, ts_ns: int) -> Any:
+        """The sum of the funding rates (S,) that fell due since the bars before, up to *ts_ns*, the open of new ones.
+
+        As a symbol's payments or its venue's announcements tell, also where nothing is held. To be asked once a moment.
+        """
+        due = self.paid.due(ts_ns, self.symbols[:, stage.SYM_FUNDING])
+        self.paid.pass_to(ts_ns + self.interval_ns)
+        return due
 
     def announce_rate(self, symbol: str, rate_8h: float, now_ns: int) -> None:
         """Take the rate of *symbol*'s next funding payment, per 8 hours, as the venue announces it at *now_ns*."""

@@ -22,6 +22,7 @@ from quantum_trader.policy.enforcement import Settings, settings_in_use
 from quantum_trader.risk.governor import level_factors
 from quantum_trader.risk.guard import REASON_CODES
 from quantum_trader.risk.sizing import volatility_quantity
+from quantum_trader.signals import columns as col
 
 _SIGN, _ROAD, _GUARD, _FARED = range(4)  # columns of how a target fared: direction, the road's code, the guard's
 
@@ -125,7 +126,7 @@ class ModelTargets:
                 self._held[index] = resting
         _, _, confidence, risk_pct, most, exit_code = policy.fixed[1]
         _choose(
-            forecasts.out, market.confidences, market.exit_ranges, forecasts.decided, market.is_past,
+            forecasts.out, market.kernel.out[:, col.CONFIDENCE], market.exit_ranges, forecasts.decided, market.is_past,
             not policy.settings.ungated, self._held, self._quantity, market.closes,
             (float(self._account.equity), policy.volatility_pct, float(level_factors(self._account.governor_level)[0])),
             self._pending, open_count,

@@ -27,6 +27,7 @@ from quantum_trader.engine.halts import Halts
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.judging import Judging
 from quantum_trader.engine.market import ExitPlan, Market, ShadowTerms
+from quantum_trader.engine.model_records import ModelRecords
 from quantum_trader.engine.model_targets import ModelTargets, may_grow
 from quantum_trader.engine.opening_orders import ENSEMBLE, MODEL, OpeningOrders, Pending
 from quantum_trader.engine.pilot_stance import PilotStance, SignalAnswer, boosted
@@ -98,7 +99,10 @@ class Opening:
         self.due: list[int] = []  # symbols whose signals of the moment are still to be taken
         self._signals = 0  # number of the last signal
         self.targets = ModelTargets(market, account, policy, instruments)
-        self._signal_records = SignalRecords(market, policy, instruments, records, tracing)
+        self._signal_records = SignalRecords(
+            market, policy, instruments, records, tracing,
+            ModelRecords(market, account, self.targets, instruments, records),
+        )
         self._source = ENSEMBLE if market.forecasts is None else MODEL
 
     def index_of(self, symbol: str) -> int:
@@ -184,7 +188,7 @@ class Opening:
             return
         row, open_count = self._market.row(index), self.orders.count - (added_to is not None)
         row[col.SIGNAL] = float(sign)
-        quantity = self._target_quantity(index, row, exits) * answer.size
+        quantity = self._target_quantity(index, row, exits, self.risk_factor(index)) * answer.size
         request = self._request(index, sign, row, used, exits, added_to, quantity, answer.size)
         view, decision = self._view(index, row, now_ns, now_ns, added_to), None
         if code == ROAD_APPROVED:
@@ -197,8 +201,9 @@ class Opening:
         self._records.tally.signals += 1
         self._records.tally.last_signal_ns = now_ns
         seq, symbol_good = self._signals, self._policy.symbol_is_good(index)
+        self._signal_records.models.given(index, seq)
         self._records.afterwards(self._signal_records.record, seq, index, row, now_ns, made_ns)
-        self._record_inputs(seq, index, sure, exits.atr, used, answer.road, judgement, request, view, added_to)
+        self._record_inputs(seq, index, sure, exits, used, answer, judgement, request, view, added_to)
         self._tracing.step("gates", ROAD_REASONS.get(code, "OK"), ids.signal_trace_id(seq))
         figures = judgement.refusal if code == judgement.road != ROAD_APPROVED else (0.0, 0.0)
         refusal = (ROAD_REASONS.get(code, ""), *figures)
@@ -208,7 +213,7 @@ class Opening:
             self._record_decision, seq, index, row, refusal, used, open_count, symbol_good, now_ns, added_to is None,
             self._market.shadow_terms(
                 index, self._policy.settings.volatility_target_pct, self._policy.fixed[1].risk_pct
-            ),
+            ), judgement,
         )
 
     def _added_to(self, index: int, sign: int) -> Position | None:
@@ -217,11 +222,14 @@ class Opening:
         can_grow = position is not None and self._market.wanted is not None and may_grow(position)
         return position if position is not None and can_grow and position.sign == sign else None
 
-    def _target_quantity(self, index: int, row: list[float], exits: ExitPlan) -> float:
-        """What a model's target wants held in all, base units; infinite where the risk alone decides."""
+    def _target_quantity(self, index: int, row: list[float], exits: ExitPlan, factor: float) -> float:
+        """What a model's target wants held in all, base units, at the share *factor* of the volatility target.
+
+        Infinite where the risk alone decides.
+        """
         if not exits.by_score:
             return math.inf
-        target_pct = self._policy.volatility_pct * self.risk_factor(index)
+        target_pct = self._policy.volatility_pct * factor
         return float(volatility_quantity(
             self._market.least_notional(index), target_pct, self._account.equity, row[col.CLOSE]
         ))
@@ -391,8 +399,13 @@ class Opening:
         """The share of the permitted risk that a symbol's record and the governor's level leave."""
         if self._policy.settings.ungated:
             return 1.0
-        own = float(self._account.performance.rows[index, perf.RISK_FACTOR])
-        return own * float(level_factors(self._account.governor_level)[0])
+        return self._symbol_factor(index) * float(level_factors(self._account.governor_level)[0])
+
+    def _symbol_factor(self, index: int) -> float:
+        """The share of the permitted risk that a symbol's record leaves."""
+        if self._policy.settings.ungated:
+            return 1.0
+        return float(self._account.performance.rows[index, perf.RISK_FACTOR])
 
     def _limit_row(self, index: int) -> tuple[float, ...]:
         """The guard's limits, tightened by the policy's where position limits are enforced."""
@@ -517,27 +530,36 @@ class Opening:
 
     # ------------------------------------------------------------------ records
 
+    def record_models(self) -> None:
+        """Record what the models say at this moment, once its signals are taken, where they have decided."""
+        self._signal_records.models.record(self._policy.settings.signals.edge)
+
     def _record_inputs(
-        self, seq: int, index: int, confidence: float, atr: float, used: Settings, pilot_road: int,
+        self, seq: int, index: int, confidence: float, exits: ExitPlan, used: Settings, answer: SignalAnswer,
         judgement: GateJudgement, request: EntryRequest, view: AccountView, added_to: Position | None,
     ) -> None:
         """Record what the gates say of signal *seq*, and everything that the decision on it is made of."""
         policy, meta_label = self._policy, self.gates.meta_label
+        self.gates.counts.add(judgement)
+        target = self._target_quantity(index, self._market.row(index), exits, 1.0) * answer.size
+        alone = self._over_horizon(index, self._market.signal(index)[1])  # without the bonus of a consensus
         judged_gates = gates_judged(
             ids.signal_id(seq), self._instruments.symbols[index], judgement, self._market.regime_name(index),
             request.price, meta_label.model_id if meta_label is not None else "",
         )
         inputs = DecisionInputs(
             signal_id=ids.signal_id(seq), symbol=self._instruments.symbols[index], ts_ns=self._market.now_ns,
-            sign=request.sign, confidence=confidence, atr=atr, position=self._position_state(index, added_to),
+            sign=request.sign, confidence=confidence, atr=exits.atr, position=self._position_state(index, added_to),
             used=numbers(used), fixed=numbers(policy.fixed[policy.symbol_is_good(index)]),
             switches=tuple(int(one) for one in policy.switches) if policy.enforces else (0,) * 6,
-            pilot_road=pilot_road, gates=numbers(judgement.inputs), gate_limits=numbers(judgement.limits),
+            pilot_road=answer.road, gates=numbers(judgement.inputs), gate_limits=numbers(judgement.limits),
             gates_enforced=judgement.enforced, request=numbers(request._replace(quantity=0.0)),
             quantity=request.quantity if math.isfinite(request.quantity) else None,
             sizes=numbers(self._instruments.sizes[index]),
             market=market_row(view, self._expires_ns(), request.sign, request.price), account=view.row(),
             limits=self._limit_row(index), tiers=tuple(map(tuple, self._instruments.tier_tables[index].tolist())),
+            symbol_factor=self._symbol_factor(index), target_quantity=target if math.isfinite(target) else None,
+            pilot=self._pilot.compared(index, alone),
         )
         self._records.afterwards(
             self._signal_records.record_inputs, ids.signal_trace_id(seq), index, judged_gates, inputs
@@ -555,7 +577,7 @@ class Opening:
 
     def _record_decision(
         self, seq: int, index: int, row: list[float], refusal: Refusal, used: Settings, open_count: int,
-        symbol_good: int, now_ns: int, is_entry: bool, shadow: ShadowTerms | None,
+        symbol_good: int, now_ns: int, is_entry: bool, shadow: ShadowTerms | None, judgement: GateJudgement,
     ) -> None:
         """Record the decision on signal number *seq*, give the policy's verdict, and start an entry's shadow trade."""
         signal = self._signal_records.signal(seq, index, row, now_ns)
@@ -564,13 +586,16 @@ class Opening:
             self._records.tally.refusals[reason] += 1
             if self._market.forecasts is not None:
                 self._records.tally.refuse(now_ns, signal.symbol, reason)
+        hours = 0.0
         if is_entry:
-            self._judging.open_shadow(seq, index, row, signal.action.sign, shadow, traded=not reason)
+            hours = self._judging.open_shadow(
+                seq, index, row, signal.action.sign, shadow, traded=not reason, gates=judgement.bits
+            )
         decision = SignalDecision(
             signal_id=signal.signal_id, symbol=signal.symbol, action=signal.action.value,
             confidence=signal.confidence, decision="BLOCKED" if reason else "ALLOWED", reason=reason,
             observed=observed, limit=limit, features_ts_ns=signal.features_ts_ns,
-            min_confidence_used=used.min_confidence, risk_pct_used=used.risk_pct,
+            min_confidence_used=used.min_confidence, risk_pct_used=used.risk_pct, shadow_hours=hours,
         )
         self._records.record("signal.decided", signal.trace_id, signal.ts_ns, decision)
         if self._policy.settings.policy_enabled:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from quantum_trader.models.gates import DEFAULT_PAYOFF, PAYOFF_FROM
+from quantum_trader.models.gates import payoff_ratio
 
 
 class Payoff(msgspec.Struct, kw_only=True):
@@ -32,6 +32,4 @@ class Payoff(msgspec.Struct, kw_only=True):
     @property
     def ratio(self) -> float:
         """Mean win over mean loss; 2.0 before 30 shadow trades, or while none of them has won or lost."""
-        if self.count < PAYOFF_FROM or not (self.wins and self.losses):
-            return DEFAULT_PAYOFF
-        return (self.won / self.wins) / (self.lost / self.losses)
+        return payoff_ratio(self.count, self.wins, self.won, self.losses, self.lost)

@@ -76,6 +76,15 @@ class PilotStance:
                 return SignalAnswer(ROAD_PILOT_CONFIDENT)
         return SignalAnswer(ROAD_APPROVED, HYBRID_SIGNAL)
 
+    def compared(self, index: int, confidence: float) -> tuple[float, ...]:
+        """What HYBRID compares for a symbol: the pilot's confidence, a signal's, and the least of the pilot's own.
+
+        *confidence* is over the pilot's horizon. Empty in another mode, and where the pilot wants nothing.
+        """
+        if self.mode is not PilotMode.HYBRID or self.signs[index] == 0:
+            return ()
+        return float(self.confidences[index]), confidence, self.settings.min_confidence
+
     def state(self) -> dict[str, Any]:
         """The last decisions, as arrays; the settings are the orchestrator's to save."""
         return {"signs": self.signs.copy(), "confidences": self.confidences.copy(), "failure": self.failure}

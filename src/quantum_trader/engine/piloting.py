@@ -203,17 +203,18 @@ class RLv3LiveOrchestrator:
         """Whether there is a pilot."""
         return self._parts is not None
 
-    def take(self, batch: MarketBatch, costs_bps: Any) -> list[Command]:
+    def take(self, batch: MarketBatch, costs_bps: Any, rates: Any) -> list[Command]:
         """Take the screened bars of a moment, whose measures the market has; returns the commands to be sent.
 
-        *costs_bps* (S,): of a taker, as known before these bars. Where the pilot does not trade, it is asked once the
-        orders of the moment are out.
+        *costs_bps* (S,): of a taker, as known before these bars; *rates* (S,): of funding due at their open. Where the
+        pilot does not trade, it is asked once the orders of the moment are out.
         """
         commands: list[Command] = []
         if self._parts is None:
             return commands
         self.stance.is_trained_on = self._market.now_ns <= self._parts.source.trained_until_ns
-        what = ("pilot", self.identity[:12], self._market.now_ns, self._decide, self._parts, batch, costs_bps, commands)
+        costs, now_ns = (costs_bps, rates), self._market.now_ns
+        what = ("pilot", self.identity[:12], now_ns, self._decide, self._parts, batch, costs, commands)
         if self.stance.mode in TRADES:
             self._supervise(*what)
         else:
@@ -229,15 +230,11 @@ class RLv3LiveOrchestrator:
                 commands += self._close(position)
         return commands
 
-    def _decide(self, parts: PilotParts, batch: MarketBatch, costs_bps: Any, commands: list[Command]) -> None:
+    def _decide(self, parts: PilotParts, batch: MarketBatch, costs: tuple[Any, Any], commands: list[Command]) -> None:
         """Ask the pilot about the bars of a moment, and act on, follow and record what it says."""
         source, confidence, shadows = parts
         mode, now_ns = self.stance.mode, self._market.now_ns
-        shadows.take(
-            batch, costs_bps, self._market.paid.due(batch.ts_ns, self._market.symbols[:, stage.SYM_FUNDING]),
-            asked=mode is not PilotMode.OFF and not self._market.is_past,
-        )
-        self._market.paid.pass_to(now_ns)
+        shadows.take(batch, *costs, asked=mode is not PilotMode.OFF and not self._market.is_past)
         confidence.learn(batch)
         is_observed, told = now_ns % source.length_ns == 0, self._untold
         if told:

@@ -38,6 +38,7 @@ from quantum_trader.engine.facts import (
     InputFailure,
     ModelInForce,
     ModelRefused,
+    ModelsDecided,
     OperatorRequested,
     PilotChanged,
     PilotDay,
@@ -77,6 +78,7 @@ DATA_TYPES: Final[dict[str, tuple[type[msgspec.Struct], ...]]] = {
     "pilot.changed": (PilotChanged,), "pilot.failed": (PilotFailed,),
     "signal.judged": (GatesJudged,), "signal.inputs": (DecisionInputs,), "gates.changed": (GatesTaken,),
     "model.in_force": (ModelInForce,), "model.refused": (ModelRefused,),
+    "models.decided": (ModelsDecided,),
 }
 OPEN: Final = (RunStarted, PolicyUpdated, RolloutTaken)  # written as a mapping with these keys and others
 

@@ -93,6 +93,28 @@ def gate(
 
 
 @scalar
+def road_of_signal(
+    sign: int, confidence: float, atr: float, held: tuple[int, int, int], adds: int, is_kept: int, is_pilots: int,
+    pilot_road: int, settings: Any,
+) -> int:
+    """The ROAD code of a signal before the six gates: warm-up, positions, the settings in use, the pilot's stance.
+
+    *held*: sign of the symbol's position, 1 where an order for it is on its way, positions and such orders in all. A
+    signal that *adds* to a position counts as no further one; one that *is_kept* is not reversed by a signal.
+    """
+    held_sign, pending, open_count = held
+    if adds != 0:
+        code = gate(sign, confidence, atr, 0, pending, open_count - 1, settings)
+    else:
+        code = gate(sign, confidence, atr, held_sign, pending, open_count, settings)
+        if code == ROAD_FLIP and is_kept != 0:
+            code = ROAD_HELD
+    if code == ROAD_APPROVED or (is_pilots != 0 and code in (ROAD_HELD, ROAD_PENDING)):
+        return pilot_road if pilot_road != ROAD_APPROVED else code
+    return code
+
+
+@scalar
 def planned_stop(sign: int, price: float, atr: float, stop_atr: float) -> float:
     """The stop, *stop_atr* ATRs away, of a position opened at *price*, before tick rounding."""
     return price - sign * stop_atr * atr

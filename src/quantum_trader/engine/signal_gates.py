@@ -18,16 +18,19 @@ from quantum_trader.engine.records import Records
 from quantum_trader.engine.road import ROAD_APPROVED, ROAD_SPREAD
 from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.market import performance as perf
-from quantum_trader.market.costs import BPS, FUNDING_HOURS
+from quantum_trader.market.costs import BPS
 from quantum_trader.models import forecast as fc
 from quantum_trader.models.entry_features import (
     ENTRY_FEATURES_HASH,
     EntryFeatures,
     direction_edge_bps,
+    signal_cost_bps,
     time_features,
     trend_agreement,
 )
 from quantum_trader.models.gates import (
+    GATE_COUNT,
+    GATES,
     OF_FORECAST,
     GateInputs,
     GateLimits,
@@ -36,6 +39,7 @@ from quantum_trader.models.gates import (
     first_gate,
     gate_readings,
     refused_gates,
+    unmeasured_gates,
 )
 from quantum_trader.signals import columns as col
 
@@ -64,6 +68,11 @@ class GateJudgement(NamedTuple):
     features: EntryFeatures | None  # None: of an intent that is not a signal
 
     @property
+    def bits(self) -> int:
+        """The gates that do not pass and, GATE_COUNT bits higher, those whose measure is not known."""
+        return self.refused | int(unmeasured_gates(self.inputs)) << GATE_COUNT
+
+    @property
     def readings(self) -> tuple[GateReading, ...]:
         """Figure, limit and verdict of each gate."""
         return gate_readings(self.inputs, self.limits)
@@ -81,6 +90,22 @@ class GateJudgement(NamedTuple):
         return reading.observed, reading.limit
 
 
+class GateCounts(msgspec.Struct, kw_only=True):
+    """How many signals the gates have judged, and per gate, in their order, how many passed and were unmeasured."""
+
+    judged: int = 0
+    passed: list[int] = msgspec.field(default_factory=lambda: [0] * len(GATES))
+    unmeasured: list[int] = msgspec.field(default_factory=lambda: [0] * len(GATES))
+
+    def add(self, judgement: GateJudgement) -> None:
+        """Count one more signal."""
+        unmeasured = unmeasured_gates(judgement.inputs)
+        self.judged += 1
+        for place in range(len(GATES)):
+            self.passed[place] += 1 - (judgement.refused >> place & 1)
+            self.unmeasured[place] += unmeasured >> place & 1
+
+
 class SignalGates:
     """The gates of one account: their settings in force, and the measures that they take of signals."""
 
@@ -93,6 +118,8 @@ class SignalGates:
         forecasts = market.forecasts
         self._hours = settings.signals.horizon_hours if forecasts is None else forecasts.horizon_hours
         self.settings = settings.gates  # derives `mode` and `limits`
+        self.counts = GateCounts()
+        self.revision = 0  # of the gates file, of its newest change in force
 
     @property
     def settings(self) -> GateSettings:
@@ -150,8 +177,8 @@ class SignalGates:
             told = forecasts.out[index]
             days = self._hours / _DAY_HOURS
             return float(told[fc.EXPECTED_DAY]) * days * BPS, float(told[fc.COST_DAY]) * days * BPS
-        funding = max(0.0, sign * float(self._market.symbols[index, stage.SYM_FUNDING]))
-        cost = float(self._market.round_trips_bps()[index]) + funding * self._hours / FUNDING_HOURS * BPS
+        funding = float(self._market.symbols[index, stage.SYM_FUNDING])
+        cost = signal_cost_bps(sign, float(self._market.round_trips_bps()[index]), funding, self._hours)
         edge = direction_edge_bps(row[col.CONFIDENCE], row[col.ATR_1H], row[col.CLOSE], self._hours)
         return float(edge), cost
 
@@ -180,8 +207,9 @@ class SignalGates:
     # ------------------------------------------------------------------ state
 
     def set_settings(self, settings: GateSettings, change: Mapping[str, Any], now_ns: int) -> None:
-        """Put other *settings* into force at *now_ns*; *change* says who asked for them and why."""
+        """Put other *settings* into force at *now_ns*; *change* says who asked for them and why, and its revision."""
         self.settings = settings
+        self.revision = int(change.get("revision", self.revision))
         self._records.record("gates.changed", "", now_ns, GatesTaken(
             enforced=settings.enforced, in_force=msgspec.to_builtins(settings), change=dict(change),
         ))
@@ -189,12 +217,17 @@ class SignalGates:
 
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values."""
-        return {"settings": msgspec.to_builtins(self.settings)}
+        return {
+            "settings": msgspec.to_builtins(self.settings), "counts": msgspec.to_builtins(self.counts),
+            "revision": self.revision,
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state`; a folder of before there were gates has none."""
         if state:
             self.settings = msgspec.convert(state["settings"], GateSettings)
+            self.counts = msgspec.convert(state["counts"], GateCounts)
+            self.revision = state["revision"]
 
 
 def gates_judged(

@@ -11,6 +11,7 @@ from quantum_trader.engine.decision_inputs import DecisionInputs, numbers
 from quantum_trader.engine.facts import GatesJudged
 from quantum_trader.engine.instruments import Instruments
 from quantum_trader.engine.market import Market
+from quantum_trader.engine.model_records import ModelRecords
 from quantum_trader.engine.policy_in_force import PolicyInForce
 from quantum_trader.engine.records import Records
 from quantum_trader.engine.tracing import Tracing
@@ -22,10 +23,12 @@ class SignalRecords:
     """Makes and records what is known of a signal when it is given."""
 
     def __init__(
-        self, market: Market, policy: PolicyInForce, instruments: Instruments, records: Records, tracing: Tracing
+        self, market: Market, policy: PolicyInForce, instruments: Instruments, records: Records, tracing: Tracing,
+        models: ModelRecords,
     ) -> None:
         self._market, self._policy, self._instruments = market, policy, instruments
         self._records, self._tracing = records, tracing
+        self.models = models
 
     @property
     def model(self) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -23,11 +24,26 @@ class HaltEntry(msgspec.Struct, kw_only=True):
     cleared_ns: int = 0
 
 
-class ShadowTally:
-    """Resolved shadow trades in order of their end: result in R, whether the policy would have blocked the signal,
-    the signal's number and time, and when it ended."""
+class ShadowEnd(NamedTuple):
+    """A shadow trade that has ended."""
 
-    __slots__ = ("allowed_sum", "blocked", "blocked_count", "blocked_sum", "end_ns", "r", "seq", "ts_ns")
+    seq: int  # number of its signal
+    ts_ns: int  # when the signal was given
+    end_ns: int
+    r: float
+    blocked: bool  # whether the policy would have blocked the signal
+    net_bps: float  # NaN where an older version did not keep it
+    traded: bool
+    gates: int  # bits of the gates that did not pass and, higher, of those not measured (signal_gates)
+
+
+_COLUMNS: Final = ShadowEnd._fields
+
+
+class ShadowTally:
+    """Resolved shadow trades in order of their end, one list for each field of :class:`ShadowEnd`."""
+
+    __slots__ = (*_COLUMNS, "allowed_sum", "blocked_count", "blocked_sum")
 
     def __init__(self) -> None:
         self.r: list[float] = []
@@ -35,22 +51,29 @@ class ShadowTally:
         self.seq: list[int] = []
         self.ts_ns: list[int] = []
         self.end_ns: list[int] = []
+        self.net_bps: list[float] = []
+        self.traded: list[bool] = []
+        self.gates: list[int] = []
         self.allowed_sum = 0.0
         self.blocked_sum = 0.0
         self.blocked_count = 0
 
-    def add(self, seq: int, ts_ns: int, end_ns: int, r: float, blocked: bool) -> None:
-        """Append the result of signal *seq*, given at *ts_ns*."""
-        self.r.append(r)
-        self.blocked.append(blocked)
-        self.seq.append(seq)
-        self.ts_ns.append(ts_ns)
-        self.end_ns.append(end_ns)
-        if blocked:
-            self.blocked_sum += r
+    def add(self, ended: ShadowEnd) -> None:
+        """Append one more."""
+        for key, value in zip(_COLUMNS, ended, strict=True):
+            getattr(self, key).append(value)
+        if ended.blocked:
+            self.blocked_sum += ended.r
             self.blocked_count += 1
         else:
-            self.allowed_sum += r
+            self.allowed_sum += ended.r
+
+    def complete(self) -> None:
+        """Give the fields that an older version did not keep the length of the others."""
+        missing = len(self.r) - len(self.net_bps)
+        self.net_bps[:0] = [math.nan] * missing
+        self.traded[:0] = [False] * missing
+        self.gates[:0] = [0] * missing
 
 
 class FillTotals(msgspec.Struct, kw_only=True):
@@ -131,6 +154,7 @@ class Tally:
                 setattr(self.fills, key, value)
             else:
                 setattr(self, key, value)
+        self.shadows.complete()
         for key in ("refusals", "rules", "regimes", "governor", "topics"):
             setattr(self, key, Counter(state[key]))
         self.trades = [msgspec.convert(raw, ClosedTrade) for raw in state["trades"]]

@@ -17,8 +17,9 @@ from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.journal.trade_journal import REPLAY, TradeJournal
 
 _TOPICS: Final = (
-    b'"trade.closed"', b'"shadow.closed"', b'"signal.generated"', b'"halt.raised"', b'"halt.cleared"',
-    b'"rollout.changed"', b'"operator.requested"', b'"run.started"', b'"model.in_force"',
+    b'"trade.closed"', b'"shadow.closed"', b'"signal.generated"', b'"signal.judged"', b'"signal.decided"',
+    b'"halt.raised"', b'"halt.cleared"', b'"rollout.changed"', b'"gates.changed"', b'"operator.requested"',
+    b'"run.started"', b'"model.in_force"',
 )
 _OPEN_SIGNALS: Final = 20_000  # signals whose shadow may still be open
 
@@ -69,6 +70,10 @@ class JournalFeeder:
             self._signals[data["signal_id"]] = {**data, "model_id": self._model_id}
             if len(self._signals) > _OPEN_SIGNALS:
                 del self._signals[next(iter(self._signals))]
+        elif topic == "signal.judged":
+            self._signals.setdefault(data["signal_id"], {}).update(_judged(data))
+        elif topic == "signal.decided":
+            self._signals.setdefault(data["signal_id"], {})["reason"] = data["reason"]
         elif topic == "trade.closed":
             self._put("trades", {**msgspec.to_builtins(msgspec.convert(data, ClosedTrade)), "mode": self.mode})
         elif topic == "shadow.closed":
@@ -87,13 +92,16 @@ class JournalFeeder:
     def _shadow(self, record: Record) -> dict[str, Any]:
         data = record.data
         signal = self._signals.pop(data["signal_id"], {})
-        duration = (record.ts_ns - signal["ts_ns"]) / 1e9 if signal else None
+        duration = (record.ts_ns - signal["ts_ns"]) / 1e9 if "ts_ns" in signal else None
+        predicted = signal.get("win_probability")
         return {
             "signal_id": data["signal_id"], "trace_id": record.trace_id, "mode": self.mode, "symbol": data["symbol"],
             "side": signal.get("action", ""), "exit": data["exit"], "closed_ns": record.ts_ns, "r": data["r"],
-            "probability": signal.get("confidence"), "duration_s": duration, "bars_held": data["bars_held"],
-            "traded": data["traded"], "model": signal.get("model", ""), "features": signal.get("votes", ""),
-            "model_id": signal.get("model_id", ""),
+            "pnl_bps": data["net_bps"] if data.get("entry_price", 0.0) > 0.0 else None,  # older runs did not keep it
+            "probability": signal.get("confidence") if predicted is None else predicted, "duration_s": duration,
+            "bars_held": data["bars_held"], "traded": data["traded"], "reason": signal.get("reason", ""),
+            "model": signal.get("model", ""), "regime": signal.get("regime", ""),
+            "features": signal.get("features", signal.get("votes", "")), "model_id": signal.get("model_id", ""),
         }
 
     def _put(self, table: str, row: dict[str, Any]) -> None:
@@ -112,9 +120,23 @@ class JournalFeeder:
         return dict(self.new)
 
 
+def _judged(data: dict[str, Any]) -> dict[str, Any]:
+    """What a shadow trade's row has of what the gates say: features at entry, regime, P(win) where it was measured."""
+    predicted = next((one["observed"] for one in data["gates"] if one["gate"] == "meta_label"), None)
+    return {"features": data["features"], "regime": data["regime"], "win_probability": predicted}
+
+
 def _entry(record: Record) -> dict[str, Any]:
-    """An audit row of a rollout change or an operator's request."""
+    """An audit row of a change of rollout or gates, or an operator's request."""
     data = record.data
+    if record.topic == "gates.changed":
+        change = data["change"]
+        return {
+            "entry_id": record.event_id, "ts_ns": record.ts_ns, "actor": change.get("actor", ""),
+            "action": change.get("action", "gates"), "subject": change.get("gate") or "gates",
+            "reason": change.get("reason") or change.get("notice", ""), "before": change.get("before", ""),
+            "after": change.get("after", ""),
+        }
     if record.topic == "operator.requested":
         return {
             "entry_id": record.event_id, "ts_ns": record.ts_ns, "actor": data["actor"], "action": data["action"],

@@ -1,8 +1,9 @@
 """The replay proof: a day's records compared with the records of the same day run again.
 
 The recorded lines are the only input: ``run.started`` has the settings and the data; ``operator.requested``,
-``rollout.changed``, ``intent.received``, ``pilot.changed``, ``model.in_force`` and ``model.refused`` have what came
-from outside and when. The caller runs the engine again; this module compares the lines.
+``rollout.changed``, ``gates.changed``, ``intent.received``, ``pilot.changed``, ``model.in_force`` and
+``model.refused`` have what came from outside and when. The caller runs the engine again; this module compares the
+lines.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ REQUESTED: Final = "operator.requested"
 ROLLOUT: Final = "rollout.changed"
 INTENT: Final = "intent.received"
 PILOT: Final = "pilot.changed"
+GATES: Final = "gates.changed"
 MODEL: Final = "model.in_force"
 NO_MODEL: Final = "model.refused"
-_TOPICS: Final = (REQUESTED, ROLLOUT, INTENT, PILOT, MODEL, NO_MODEL)
+_TOPICS: Final = (REQUESTED, ROLLOUT, INTENT, PILOT, GATES, MODEL, NO_MODEL)
 _INPUTS: Final = tuple(f'"{topic}"'.encode() for topic in _TOPICS)
 _HEAD: Final = 200  # bytes of a record that hold its topic
 

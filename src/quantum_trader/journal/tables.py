@@ -65,7 +65,8 @@ SESSIONS: Final = Table(  # training sessions
     "sessions", METADATA,
     *_key("session_id"), *_time("started_ns"), Column("ended_ns", BigInteger),
     *_text("model_id", "data_hash", "parameters", "before", "after"), Column("rows", BigInteger),
-    Column("seed", BigInteger),
+    Column("seed", BigInteger), *_text("kind"), Column("data_from_ns", BigInteger), Column("data_until_ns", BigInteger),
+    *_text("importance"), *_number("importance_shift"),  # importance: JSON, feature -> share
 )
 
 EXPORTS: Final = Table(

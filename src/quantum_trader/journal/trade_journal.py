@@ -31,7 +31,7 @@ from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.journal import tables
 from quantum_trader.journal.private import create_private
 
-NEWEST_MIGRATION: Final = "0002"  # the newest migration
+NEWEST_MIGRATION: Final = "0003"  # the newest migration
 REPLAY: Final = "REPLAY"
 DEFAULT_FILE: Final = Path("journal") / "journal.db"
 _FULL: Final = "disk is full"  # as SQLite says it

@@ -55,6 +55,7 @@ _VIEWS: Final = (
     View("gates", ("gate",), "Results of single gates."),
     View("signal_gates", ("signal.judged",), "What the six gates say of each signal, and its features at entry."),
     View("signal_inputs", ("signal.inputs",), "Everything that the decision on each signal was made of."),
+    View("model_decisions", ("models.decided",), "What the models say at each decision, and what became of it."),
     View("gate_changes", ("gates.changed",), "The settings of the gates in force, from each change on."),
     View("verdicts", ("policy.verdict",), "What the fully enforced policy says of a signal."),
     View("policies", ("policy.updated", "policy"), "Policies in force, from each change on."),

@@ -123,6 +123,14 @@ class RolloutChanged(msgspec.Struct, frozen=True, kw_only=True, tag="rollout"):
     in_force: dict[str, Any]
 
 
+class GatesChanged(msgspec.Struct, frozen=True, kw_only=True, tag="gates"):
+    """The settings of the gates changed; *change* says who, why and what, *in_force* holds all of them."""
+
+    ts_ns: int
+    change: dict[str, Any]
+    in_force: dict[str, Any]
+
+
 class PilotSettingsReceived(msgspec.Struct, frozen=True, kw_only=True, tag="pilot"):
     """The pilot's settings were changed; *change* says by whom, why and to what."""
 
@@ -226,9 +234,9 @@ class ProcessStopping(msgspec.Struct, frozen=True, kw_only=True, tag="stops"):
 
 Input = (
     SessionStarted | ProcessStarted | BarsReceived | VenueEventReceived | AccountRead | HealthChanged
-    | OperatorRequestReceived | RolloutChanged | PilotSettingsReceived | PilotWasLate | ModelReceived | ModelWasRefused
-    | IntentReceived | MoneyTransferred | FundingRateReceived | FundingHistoryReceived | FiltersChanged
-    | ModelBarsReceived | TimerFired | ProcessStopping
+    | OperatorRequestReceived | RolloutChanged | GatesChanged | PilotSettingsReceived | PilotWasLate | ModelReceived
+    | ModelWasRefused | IntentReceived | MoneyTransferred | FundingRateReceived | FundingHistoryReceived
+    | FiltersChanged | ModelBarsReceived | TimerFired | ProcessStopping
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -26,6 +26,7 @@ from quantum_trader.live.inputs import (
     FiltersChanged,
     FundingHistoryReceived,
     FundingRateReceived,
+    GatesChanged,
     HealthChanged,
     Input,
     InputLog,
@@ -49,6 +50,7 @@ from quantum_trader.live.inputs import (
 from quantum_trader.live.model_shelf import EmptyShelf, ModelShelf
 from quantum_trader.live.moments import MomentBars
 from quantum_trader.live.pilot_limit import TimeLimitedPilot
+from quantum_trader.models.gates import GateSettings
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 
 _LATE: Final = b"late"
@@ -254,9 +256,9 @@ class Session:
 
     def _take_news(
         self,
-        event: SessionStarted | ProcessStarted | HealthChanged | RolloutChanged | PilotSettingsReceived | ModelReceived
-        | ModelWasRefused | MoneyTransferred | FundingRateReceived | FundingHistoryReceived | FiltersChanged
-        | ModelBarsReceived,
+        event: SessionStarted | ProcessStarted | HealthChanged | RolloutChanged | GatesChanged | PilotSettingsReceived
+        | ModelReceived | ModelWasRefused | MoneyTransferred | FundingRateReceived | FundingHistoryReceived
+        | FiltersChanged | ModelBarsReceived,
     ) -> None:
         """Hand an input that leads to no command to the engine."""
         engine = self.engine
@@ -279,6 +281,9 @@ class Session:
             engine.continue_as(event.life, event.ts_ns)
         elif isinstance(event, PilotSettingsReceived):
             engine.piloting.set_settings(event.change, event.ts_ns)
+        elif isinstance(event, GatesChanged):
+            settings = msgspec.convert(event.in_force, GateSettings)
+            engine.opening.gates.set_settings(settings, event.change, event.ts_ns)
         elif isinstance(event, ModelReceived):
             self._take_model(event)
         elif isinstance(event, ModelWasRefused):

@@ -113,6 +113,10 @@ def cost_in_r(
     return entry_price * share / stop_distance
 
 
+@scalar
 def round_trip_bps(fee_bps: Floats, slippage_bps: Floats, spread: Floats) -> Floats:
-    """What a round trip costs in bps, without funding; fee and slippage are a side, the spread is full."""
+    """What a round trip costs in bps, without funding; fee and slippage are a side, the spread is full.
+
+    The sweep compiles it for numbers.
+    """
     return 2.0 * (fee_bps + slippage_bps) + spread

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.enums import DIR_DOWN, DIR_UP
 from quantum_trader.domain.scalar import scalar
+from quantum_trader.market.costs import BPS, FUNDING_HOURS
 
 
 class EntryFeatures(NamedTuple):
@@ -56,7 +57,15 @@ def direction_edge_bps(confidence: float, atr_1h: float, close: float, hours: fl
     Mathematical Statistics 22, 1951: sqrt(2 / pi) and sqrt(8 / pi) standard deviations), and both grow with the square
     root of time; the range of an hour is *atr_1h*, price units. NaN while that is not known.
     """
-    return (2.0 * confidence - 1.0) * 0.5 * atr_1h / close * math.sqrt(hours) * 10_000.0
+    return (2.0 * confidence - 1.0) * 0.5 * atr_1h / close * math.sqrt(hours) * BPS
+
+
+@scalar
+def signal_cost_bps(sign: int, round_trip_bps: float, funding_8h: float, hours: float) -> float:
+    """The cost of a direction's position over *hours*, basis points: a round trip, and funding where it is paid."""
+    funding = sign * funding_8h
+    paid = funding if funding > 0.0 else 0.0
+    return round_trip_bps + paid * hours / FUNDING_HOURS * BPS
 
 
 def time_features(now_ns: int) -> tuple[float, float, float]:

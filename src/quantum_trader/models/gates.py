@@ -19,6 +19,7 @@ from quantum_trader.domain.errors import ConfigError, brief
 from quantum_trader.domain.scalar import scalar
 
 GATES: Final = ("spread", "volume", "regime", "cost", "confidence", "meta_label")  # in the order of judging
+GATE_COUNT: Final = len(GATES)
 GATE_SPREAD, GATE_VOLUME, GATE_REGIME, GATE_COST, GATE_CONFIDENCE, GATE_META_LABEL = (1 << place for place in range(6))
 OF_FORECAST: Final = GATE_COST | GATE_META_LABEL  # they judge a signal's own forecast; other intents have none
 MODES: Final = ("scalp", "runner", "trend")
@@ -122,6 +123,17 @@ def refused_gates(inputs: GateInputs, limits: GateLimits) -> int:
     if not (inputs.payoff > 0.0 and inputs.win_probability >= needed_win_probability(limits, inputs)):
         found |= GATE_META_LABEL
     return found
+
+
+@scalar
+def payoff_ratio(count: float, wins: float, won: float, losses: float, lost: float) -> float:
+    """Mean win over mean loss of *count* shadow trades; DEFAULT_PAYOFF before 30, or while none has won or lost.
+
+    *won* and *lost*: the sums of the *wins* and of the *losses*, in R, both positive.
+    """
+    if count < PAYOFF_FROM or wins == 0 or losses == 0:
+        return DEFAULT_PAYOFF
+    return (won / wins) / (lost / losses)
 
 
 @scalar

@@ -472,16 +472,24 @@ def market_row(view: AccountView, expires_ns: int, sign: int, price: float) -> t
     )
 
 
+def refusal_sentence(code: int, observed: float, limit: float) -> str:
+    """A refusal of guard_core for people, from its *code* and figures."""
+    reason = REASON_CODES[code]
+    assert reason is not None, "0 is no refusal"
+    if reason is Reason.NOT_FINITE:
+        return f"{_INPUT_NAMES[int(observed)]} is not a finite number"
+    return _SENTENCES[reason].format(observed=observed, limit=limit)
+
+
 def judged(intent: Intent, verdict: Verdict) -> Approved | Refused:
     """*verdict* of guard_core on *intent* in words. For can_execute and the engine's compiled entry alone."""
     code, qty, observed, limit = verdict
     reason = REASON_CODES[code]
     if reason is None:
         return Approved(_SEAL, intent, qty, REASON_CODES[int(observed)])
+    sentence = refusal_sentence(code, observed, limit)
     if reason is Reason.NOT_FINITE:
-        sentence = f"{_INPUT_NAMES[int(observed)]} is not a finite number"
         return Refused(intent=intent, reason=reason, observed=math.nan, limit=0.0, sentence=sentence)
-    sentence = _SENTENCES[reason].format(observed=observed, limit=limit)
     return Refused(intent=intent, reason=reason, observed=observed, limit=limit, sentence=sentence)
 
 

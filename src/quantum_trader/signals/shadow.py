@@ -4,8 +4,9 @@ A shadow enters at the open of its symbol's next bar and pays a taker's cost (``
 One of the standard bracket ends at its stop, its target, after 24 hours at the close, or at the last close before a
 hole of more than a day. One of a model whose score holds positions has that model's stop and no target; it ends at the
 next open once the model no longer wants it, after four times the model's horizon at the latest, and its R is weighted
-by risk. When a bar touches stop and target the stop came first; a gap fills at the open. Funding is left out: it is the
-same for the traded and the shadow side and far below the noise of one R.
+by risk. When a bar touches stop and target the stop came first; a gap fills at the open. Funding is charged at the
+open of each bar, on that price, at the rates that fell due since the bar before: an entered shadow pays or receives it
+before it can end in the bar, and one that enters there does not. A missing bar postpones the charge to the next one.
 """
 
 from __future__ import annotations
@@ -30,16 +31,22 @@ SHADOW_EXITS: Final = ("STOP", "TAKE_PROFIT", "TIMEOUT", "DATA_HOLE", "SCORE")
 MAX_OPEN: Final = 64
 _OPEN: Final = -1  # no exit yet
 
-# Columns of a resolved row.
-RESOLVED_SYMBOL, RESOLVED_SEQ, RESOLVED_NET_R, RESOLVED_EXIT, RESOLVED_BARS = 0, 1, 2, 3, 4
-RESULT_SIZE: Final = 5
+# Columns of a resolved row; R is net and weighted, the bps are of the entry's notional, FROM is the entry's bar number.
+(
+    RESOLVED_SYMBOL, RESOLVED_SEQ, RESOLVED_NET_R, RESOLVED_EXIT, RESOLVED_BARS, RESOLVED_ENTRY, RESOLVED_FILL,
+    RESOLVED_NET_BPS, RESOLVED_COST_BPS, RESOLVED_FUNDING_BPS, RESOLVED_FROM, RESOLVED_WEIGHT,
+) = range(12)
+RESULT_SIZE: Final = 12
 
 # Columns of one held shadow; entry 0.0 until it has entered, reach negative once its model no longer wants it.
-_SEQ, _SIGN, _RISK, _REACH, _ENTRY, _FROM, _BARS, _WEIGHT = 0, 1, 2, 3, 4, 5, 6, 7
-SHADOW_SIZE: Final = 8
+# The open it entered at, and funding received so far in price units, stand last.
+_SEQ, _SIGN, _RISK, _REACH, _ENTRY, _FROM, _BARS, _WEIGHT, _OPENED_AT, _FUNDING = range(10)
+SHADOW_SIZE: Final = 10
 _LEAVES: Final = -1.0  # reach of a shadow that ends at the next open
 _COUNT, _LAST_TS, _OVERFLOW, _DROPPED = 0, 1, 2, 3  # columns of the per-symbol integers
 COUNTS_SIZE: Final = 4
+MARK_CLOSE, MARK_OWED = 0, 1  # columns of the per-symbol marks: newest close, rates due that no bar has charged yet
+MARKS_SIZE: Final = 2
 
 
 @scalar
@@ -62,15 +69,47 @@ def shadow_exit(
 
 
 @scalar
-def shadow_r(sign: float, entry: float, level: float, risk: float, cost_bps: float, fee_bps: float) -> float:
-    """Return the net result in R: *entry* is a fill, *level* the exit price before the exit's cost and both fees."""
-    fill = level * (1.0 - sign * cost_bps / 10_000.0)
-    return (sign * (fill - entry) - (entry + fill) * fee_bps / 10_000.0) / risk
+def shadow_fill(sign: float, level: float, cost_bps: float) -> float:
+    """Return the price at which a position of *sign* is left by a taker at *level*."""
+    return level * (1.0 - sign * cost_bps / 10_000.0)
+
+
+@scalar
+def shadow_net(sign: float, entry: float, fill: float, fee_bps: float, funding: float) -> float:
+    """Return the net result of one unit in price units: both prices are fills, *funding* received is above 0."""
+    return sign * (fill - entry) - (entry + fill) * fee_bps / 10_000.0 + funding
+
+
+@scalar
+def shadow_cost(sign: float, opened_at: float, entry: float, level: float, fill: float, fee_bps: float) -> float:
+    """Return what both fills of one unit cost in price units: spread, slippage and fees.
+
+    *opened_at* and *level* are the prices before the fills *entry* and *fill*.
+    """
+    return sign * (entry - opened_at) + sign * (level - fill) + (entry + fill) * fee_bps / 10_000.0
 
 
 _exit = compiled(shadow_exit)
-_net_r = compiled(shadow_r)
+_fill = compiled(shadow_fill)
+_net = compiled(shadow_net)
+_cost = compiled(shadow_cost)
 _fill_cost = compiled(fill_cost_bps)
+
+
+@kernel
+def _resolve(s: int, shadow: Any, level: float, code: int, cost_bps: float, fee_bps: float, row: Any) -> None:
+    """Write the result of symbol *s*'s *shadow*, which ends at *level* before the exit's cost, into *row*."""
+    sign, entry, weight = shadow[_SIGN], shadow[_ENTRY], shadow[_WEIGHT]
+    fill = _fill(sign, level, cost_bps)
+    net = _net(sign, entry, fill, fee_bps, shadow[_FUNDING])
+    to_bps = 10_000.0 / entry
+    row[RESOLVED_SYMBOL], row[RESOLVED_SEQ] = s, shadow[_SEQ]
+    row[RESOLVED_EXIT], row[RESOLVED_BARS] = code, shadow[_BARS]
+    row[RESOLVED_NET_R] = net / shadow[_RISK] * weight
+    row[RESOLVED_ENTRY], row[RESOLVED_FILL], row[RESOLVED_NET_BPS] = entry, fill, net * to_bps
+    row[RESOLVED_COST_BPS] = _cost(sign, shadow[_OPENED_AT], entry, level, fill, fee_bps) * to_bps
+    row[RESOLVED_FUNDING_BPS] = shadow[_FUNDING] * to_bps
+    row[RESOLVED_FROM], row[RESOLVED_WEIGHT] = shadow[_FROM], weight
 
 
 @kernel
@@ -81,12 +120,7 @@ def close_shadows(
     for slot in range(counts[s, _COUNT]):
         shadow = held[s, slot]
         if shadow[_ENTRY] > 0.0:
-            resolved[at, RESOLVED_SYMBOL] = s
-            resolved[at, RESOLVED_SEQ] = shadow[_SEQ]
-            net_r = _net_r(shadow[_SIGN], shadow[_ENTRY], close, shadow[_RISK], cost, fee_bps)
-            resolved[at, RESOLVED_NET_R] = net_r * shadow[_WEIGHT]
-            resolved[at, RESOLVED_EXIT] = SHADOW_HOLE
-            resolved[at, RESOLVED_BARS] = shadow[_BARS]
+            _resolve(s, shadow, close, SHADOW_HOLE, cost, fee_bps, resolved[at])
             at += 1
         else:
             counts[s, _DROPPED] += 1
@@ -96,37 +130,35 @@ def close_shadows(
 
 @kernel
 def _symbol_bar(
-    s: int, bar: Any, interval_ns: Any, index: float, max_bars: float, held: Any, counts: Any, calm_cost: float,
-    range_bps: float, fee_bps: float, resolved: Any, at: int,
+    s: int, bar: Any, owed: float, interval_ns: Any, index: float, max_bars: float, held: Any, counts: Any,
+    calm_cost: float, range_bps: float, fee_bps: float, resolved: Any, at: int,
 ) -> int:
-    """Process one bar (number *index*) for symbol *s*'s shadows; return the next free row of *resolved*."""
-    kept = 0
-    cost = _fill_cost(calm_cost, range_bps, bar[0], bar[1], bar[2], interval_ns)
+    """Process one bar (number *index*) for symbol *s*'s shadows; return the next free row of *resolved*.
+
+    *owed*: the sum of the funding rates that are due at its open.
+    """
+    kept, open_, high, low, close = 0, bar[0], bar[1], bar[2], bar[3]  # in registers: shadows are written meanwhile
+    cost = _fill_cost(calm_cost, range_bps, open_, high, low, interval_ns)
     for slot in range(counts[s, _COUNT]):
-        shadow = held[s, slot]
-        sign = shadow[_SIGN]
-        if shadow[_ENTRY] == 0.0:
-            shadow[_ENTRY] = bar[0] * (1.0 + sign * cost / 10_000.0)
-            shadow[_FROM] = index
-        shadow[_BARS] += 1.0
-        entry = shadow[_ENTRY]
-        expired = index - shadow[_FROM] + 1.0 >= max_bars
-        level, code = bar[0], SHADOW_SCORE
-        if shadow[_REACH] >= 0.0:
+        sign, entry = held[s, slot, _SIGN], held[s, slot, _ENTRY]
+        if entry == 0.0:
+            entry = held[s, slot, _ENTRY] = open_ * (1.0 + sign * cost / 10_000.0)
+            held[s, slot, _OPENED_AT], held[s, slot, _FROM] = open_, index
+        elif owed != 0.0:
+            held[s, slot, _FUNDING] -= sign * open_ * owed
+        held[s, slot, _BARS] += 1.0
+        expired = index - held[s, slot, _FROM] + 1.0 >= max_bars
+        level, code, reach = open_, SHADOW_SCORE, held[s, slot, _REACH]
+        if reach >= 0.0:
             level, code = _exit(
-                sign, entry - sign * shadow[_RISK], entry + sign * shadow[_REACH], bar[0], bar[1], bar[2], bar[3],
-                expired,
+                sign, entry - sign * held[s, slot, _RISK], entry + sign * reach, open_, high, low, close, expired
             )
         if code >= 0:
-            resolved[at, RESOLVED_SYMBOL] = s
-            resolved[at, RESOLVED_SEQ] = shadow[_SEQ]
-            resolved[at, RESOLVED_NET_R] = _net_r(sign, entry, level, shadow[_RISK], cost, fee_bps) * shadow[_WEIGHT]
-            resolved[at, RESOLVED_EXIT] = code
-            resolved[at, RESOLVED_BARS] = shadow[_BARS]
+            _resolve(s, held[s, slot], level, code, cost, fee_bps, resolved[at])
             at += 1
         else:
             if kept != slot:
-                held[s, kept] = shadow
+                held[s, kept] = held[s, slot]
             kept += 1
     counts[s, _COUNT] = kept
     return at
@@ -135,24 +167,28 @@ def _symbol_bar(
 @kernel
 def shadow_moment(
     ts_ns: Any, interval_ns: Any, max_bars: float, range_bps: float, fees_bps: Any, ohlcv: Any, present: Any,
-    costs: Any, held: Any, counts: Any, closes: Any, resolved: Any,
+    costs: Any, rates: Any, held: Any, counts: Any, marks: Any, resolved: Any,
 ) -> int:
-    """Process the bar of every present symbol for its shadows; return how many were resolved."""
+    """Process the bar of every present symbol for its shadows; return how many were resolved.
+
+    *rates* (S,): the sum of the funding rates that fell due after the bar before and up to *ts_ns*.
+    """
     made = 0
     index = float(ts_ns // interval_ns)
     for s in range(held.shape[0]):
+        marks[s, MARK_OWED] += rates[s]
         if not present[s]:
             continue
         last = counts[s, _LAST_TS]
         if counts[s, _COUNT] > 0:
             if last >= 0 and ts_ns - last - interval_ns > NS_PER_DAY:
-                made = close_shadows(s, held, counts, closes[s], costs[s], fees_bps[s], resolved, made)
+                made = close_shadows(s, held, counts, marks[s, MARK_CLOSE], costs[s], fees_bps[s], resolved, made)
             made = _symbol_bar(
-                s, ohlcv[s], interval_ns, index, max_bars, held, counts, costs[s], range_bps, fees_bps[s], resolved,
-                made,
+                s, ohlcv[s], marks[s, MARK_OWED], interval_ns, index, max_bars, held, counts, costs[s], range_bps,
+                fees_bps[s], resolved, made,
             )
         counts[s, _LAST_TS] = ts_ns
-        closes[s] = ohlcv[s, 3]
+        marks[s, MARK_CLOSE], marks[s, MARK_OWED] = ohlcv[s, 3], 0.0
     return made
 
 
@@ -177,7 +213,7 @@ def queue_shadow(
         return False
     shadow = held[s, count]
     shadow[_SEQ], shadow[_SIGN], shadow[_RISK], shadow[_REACH], shadow[_WEIGHT] = seq, sign, risk, reach, weight
-    shadow[_ENTRY] = shadow[_FROM] = shadow[_BARS] = 0.0
+    shadow[_ENTRY] = shadow[_FROM] = shadow[_BARS] = shadow[_OPENED_AT] = shadow[_FUNDING] = 0.0
     counts[s, _COUNT] = count + 1
     return True
 
@@ -185,8 +221,8 @@ def queue_shadow(
 class ShadowBook:
     """The shadows of all symbols, at most 64 a symbol. *taker_fee_bps* is one rate for all, or one a symbol (S,).
 
-    ``resolved`` (S*64, 5) float64: symbol index, signal sequence, net R, exit code, bars held; the first n rows are
-    valid after a call that returned n, until the next call. Raises InputError for settings out of their domain.
+    ``resolved`` (S*64, RESULT_SIZE) float64, columns RESOLVED_: the first n rows are valid after a call that returned
+    n, until the next call. Raises InputError for settings out of their domain.
     """
 
     def __init__(
@@ -205,7 +241,9 @@ class ShadowBook:
         self._held: Floats = np.zeros((n_symbols, MAX_OPEN, SHADOW_SIZE))
         self._counts: Ints = np.zeros((n_symbols, COUNTS_SIZE), dtype=np.int64)
         self._counts[:, _LAST_TS] = -1
-        self._closes: Floats = np.full(n_symbols, np.nan)
+        self._marks: Floats = np.zeros((n_symbols, MARKS_SIZE))
+        self._marks[:, MARK_CLOSE] = np.nan
+        self._none: Floats = np.zeros(n_symbols)
         self._costs: Floats = np.zeros(n_symbols)
         self.overflow = self._counts[:, _OVERFLOW]
         self.dropped = self._counts[:, _DROPPED]
@@ -223,29 +261,25 @@ class ShadowBook:
         for key, value in (("atr", atr), ("stop_atr", stop_atr), ("weight", weight)):
             require(0.0 < value < math.inf, key, value, "must be a positive number")
         require(target_atr > 0.0, "target_atr", target_atr, "must be a positive number")
-        count = int(self._counts[symbol_index, _COUNT])
-        if count >= MAX_OPEN:
-            self._counts[symbol_index, _OVERFLOW] += 1
-            return False
-        self._held[symbol_index, count] = (
-            signal_seq, sign, stop_atr * atr, target_atr * atr, 0.0, 0.0, 0.0, weight,
-        )
-        self._counts[symbol_index, _COUNT] = count + 1
-        return True
+        return bool(queue_shadow(
+            symbol_index, signal_seq, sign, stop_atr * atr, target_atr * atr, weight, self._held, self._counts
+        ))
 
     def open_count(self, symbol_index: int) -> int:
         """Shadows of the symbol waiting or open."""
         return int(self._counts[symbol_index, _COUNT])
 
-    def on_bar(self, batch: MarketBatch, cost_bps: Floats) -> int:
+    def on_bar(self, batch: MarketBatch, cost_bps: Floats, funding_rates: Floats | None = None) -> int:
         """Process the bars of one moment; return how many rows of ``resolved`` are new.
 
-        *cost_bps* (S,): what a fill costs a side in a calm market, as known before the bar.
+        *cost_bps* (S,): what a fill costs a side in a calm market, as known before the bar. *funding_rates* (S,): the
+        sum of the rates that fell due after the moment before and up to this one; None: none did.
         """
         self._costs[:] = cost_bps
         return shadow_moment(  # type: ignore[no-any-return]
             batch.ts_ns, self.interval_ns, self.max_bars, self.range_slippage_bps, self.taker_fees_bps, batch.ohlcv,
-            batch.present, self._costs, self._held, self._counts, self._closes, self.resolved,
+            batch.present, self._costs, self._none if funding_rates is None else funding_rates, self._held,
+            self._counts, self._marks, self.resolved,
         )
 
     def leave(self, targets: Any, decided: Any) -> None:
@@ -258,30 +292,42 @@ class ShadowBook:
         Shadows still waiting for their entry are dropped and counted in ``dropped``.
         """
         return close_shadows(  # type: ignore[no-any-return]
-            symbol_index, self._held, self._counts, float(self._closes[symbol_index]), float(self._costs[symbol_index]),
-            float(self.taker_fees_bps[symbol_index]), self.resolved, 0,
+            symbol_index, self._held, self._counts, float(self._marks[symbol_index, MARK_CLOSE]),
+            float(self._costs[symbol_index]), float(self.taker_fees_bps[symbol_index]), self.resolved, 0,
         )
 
     def arrays(self) -> tuple[Floats, Ints, Floats, Floats]:
-        """What its kernels work on: shadows held, counts, newest closes, and results."""
-        return self._held, self._counts, self._closes, self.resolved
+        """What its kernels work on: shadows held, counts, marks and results."""
+        return self._held, self._counts, self._marks, self.resolved
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Copies of the arrays to save for a restart."""
         return {
-            "held": self._held.copy(), "counts": self._counts.copy(), "closes": self._closes.copy(),
+            "held": self._held.copy(), "counts": self._counts.copy(), "marks": self._marks.copy(),
             "costs": self._costs.copy(),
         }
 
     def load_state(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Continue from :meth:`state`. Raises StateError when it has another number of symbols."""
-        here = {"held": self._held, "counts": self._counts, "closes": self._closes, "costs": self._costs}
-        state = dict(state)
-        if "held" in state and state["held"].shape == (*self._held.shape[:2], _WEIGHT):  # of before they had weights
-            state["held"] = np.concatenate([state["held"], np.ones((*self._held.shape[:2], 1))], axis=2)
+        here = {"held": self._held, "counts": self._counts, "marks": self._marks, "costs": self._costs}
+        state = _of_today(state)
         for key, array in here.items():
             saved = state.get(key)
             if saved is None or saved.shape != array.shape:
                 raise StateError(f"shadow state {key}: not of {self._held.shape[0]} symbols; start a new state folder")
         for key, array in here.items():
             array[:] = state[key]
+
+
+def _of_today(state: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """*state* with the columns that older versions did not save: weights (1.0), opens (the entry) and funding (0.0)."""
+    found = dict(state)
+    held = found.get("held")
+    if held is not None and held.ndim == 3 and _WEIGHT <= held.shape[2] < SHADOW_SIZE:
+        whole = np.zeros((*held.shape[:2], SHADOW_SIZE))
+        whole[..., _WEIGHT], whole[..., : held.shape[2]] = 1.0, held
+        whole[..., _OPENED_AT] = whole[..., _ENTRY]
+        found["held"] = whole
+    if "marks" not in found and "closes" in found:
+        found["marks"] = np.stack([found["closes"], np.zeros_like(found["closes"])], axis=1)
+    return found

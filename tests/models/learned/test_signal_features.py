@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,3 +179,11 @@ def test_the_hash_names_interval_and_list() -> None:
     """Another interval, other features; named features are told apart by their names and order."""
     assert signal_features_hash("1h") != signal_features_hash("4h")
     assert names_hash(("a", "b")) != names_hash(("b", "a"))
+
+
+def test_the_documented_table_is_the_list() -> None:
+    """docs/concepts-learning.md has a row for each feature, in order, as the program states it."""
+    text = (Path(__file__).resolve().parents[3] / "docs" / "concepts-learning.md").read_text()
+    rows = [f"| `{one.name}` | {one.formula} | {one.unit} | {one.missing} |" for one in SIGNAL_FEATURES]
+
+    assert "\n".join(rows) in text

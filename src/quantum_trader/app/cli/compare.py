@@ -17,10 +17,12 @@ from quantum_trader.app.cli.options import (
     DataOption,
     EquityOption,
     FromOption,
+    GatesOption,
     JsonOption,
     ModelOption,
     SymbolsOption,
     ToOption,
+    gate_flags,
     model_flags,
     policy_flags,
     settings_from,
@@ -58,6 +60,7 @@ def compare_command(
         float | None, typer.Option("--volatility", metavar="PERCENT", help="Volatility a year of buying and holding at "
                                    "equal volatility; that of the models observed when left out.")
     ] = None,
+    gates: GatesOption = None,
     jobs: Annotated[int, typer.Option("--jobs", help="Threads; 0 for one per processor.")] = 0,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write the comparison as an HTML page here.")
@@ -74,7 +77,7 @@ def compare_command(
     made = [
         settings_from(config, shared_flags(
             data, bars, symbols, first, last, names[0] if names else None, equity, policy_flags(mode)
-        ) | model_flags(model)).settings
+        ) | model_flags(model) | gate_flags(gates)).settings
         for mode in ("observe", "enforce")
     ]
     hours = resume_hours(resume)

@@ -15,6 +15,7 @@ from quantum_trader.app.cli.options import (
     DataOption,
     EquityOption,
     FromOption,
+    GatesOption,
     JsonOption,
     NoPolicyOption,
     OldModeOption,
@@ -22,6 +23,7 @@ from quantum_trader.app.cli.options import (
     ProfileOption,
     SymbolsOption,
     ToOption,
+    gate_flags,
     policy_flags,
     settings_from,
     shared_flags,
@@ -47,6 +49,7 @@ def show_command(
     no_policy: NoPolicyOption = False,
     mode: OldModeOption = None,
     equity: EquityOption = None,
+    gates: GatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print every setting that a run with these options uses, and its source, as TOML.
@@ -54,7 +57,9 @@ def show_command(
     The output is itself a settings file: quantum-trader config show > run.toml
     """
     wanted = policy_flags(policy, no_policy, mode)
-    loaded = settings_from(config, shared_flags(data, bars, symbols, first, last, profile, equity, wanted))
+    loaded = settings_from(
+        config, shared_flags(data, bars, symbols, first, last, profile, equity, wanted) | gate_flags(gates)
+    )
     live, sources = _live_of(config)
     if as_json:
         document = settings_document(loaded)

@@ -12,12 +12,14 @@ import typer
 from quantum_trader.app.cli.options import (
     ConfigOption,
     EquityOption,
+    GatesOption,
     JsonOption,
     ModelOption,
     NoPolicyOption,
     PilotOption,
     PolicyOption,
     ProfileOption,
+    gate_flags,
     model_flags,
     policy_flags,
 )
@@ -62,6 +64,7 @@ def live_command(
     equity: EquityOption = None,
     model: ModelOption = None,
     pilot: PilotOption = None,
+    gates: GatesOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what a start does, and end without starting. Exit "
                                             "code 1 when a start would be refused.")] = False,
     quiet: Annotated[
@@ -86,7 +89,7 @@ def live_command(
     })
     run_flags = _given({
         "policy.profile": (profile, "--profile"), "account.start_equity": (equity, "--equity"),
-        **policy_flags(policy, no_policy, policy_mode, _OLD_POLICY), **model_flags(model, pilot),
+        **policy_flags(policy, no_policy, policy_mode, _OLD_POLICY), **model_flags(model, pilot), **gate_flags(gates),
     })
     raise typer.Exit(start(load_live_settings(config, live_flags, run_flags), state, plan, as_json, quiet))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -81,6 +82,11 @@ RegisterInOption = Annotated[
 AliasOption = Annotated[
     str | None, typer.Option("--alias", metavar="challenger|shadow", help="With --register: give the model this alias.")
 ]
+GatesOption = Annotated[
+    Path | None,
+    typer.Option("--gates", metavar="FILE", help="Settings of the six gates (TOML or YAML); they win over [gates] of "
+                 "--config, key by key. `gates defaults` prints such a file."),
+]
 SwitchOption = Annotated[
     list[str] | None,
     typer.Option("--switch", metavar="TIME=[KIND:]NAME", help="Model of the registry in pilot.registry that takes over "
@@ -90,6 +96,14 @@ SwitchOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+
+
+def acting_user() -> str:
+    """The user's name, for the history of what people change."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"
 
 
 def settings_from(config: Path | None, given: Mapping[str, tuple[Any, str]]) -> LoadedSettings:
@@ -136,6 +150,19 @@ def model_flags(models: list[str] | None, pilot: str | None = None) -> dict[str,
     if models:
         flags["models"] = (tuple({"model": name} for name in models), "--model")
     return flags
+
+
+def gate_flags(file: Path | None) -> dict[str, tuple[Any, str]]:
+    """The dotted keys that the file of ``--gates`` sets; empty without one."""
+    if file is None:
+        return {}
+    from quantum_trader.app.settings import META_LABEL, beside
+    from quantum_trader.models.gate_tables import SECTION, read_gates
+
+    given = {f"{SECTION}.{key}": value for key, value in read_gates(file).items()}
+    if META_LABEL in given:
+        given[META_LABEL] = beside(given[META_LABEL], file)
+    return {key: (value, f"--gates {file.name}") for key, value in given.items()}
 
 
 def warn_unchecked(models: Sequence[ModelSettings]) -> None:

@@ -166,13 +166,13 @@ def _walk_forward(
     from quantum_trader.app.runs.pilot_walk_forward import trained_folds, walk_forward_result
     from quantum_trader.app.runs.state_dir import StateDir
     from quantum_trader.app.runs.training_screen import screen_for
-    from quantum_trader.app.runs.trial_ledgers import open_ledger
+    from quantum_trader.app.runs.trial_ledgers import open_trials
     from quantum_trader.lab.pilot.training_run import TrainingTimes
 
     with closing(StateDir(out, option="--out")):
         with screen_for(Console(stderr=True)) as screen:
             options = TrainingOptions(
-                out / "journal", TrainingTimes(time.monotonic), lambda: False, ledger=open_ledger(trials)
+                out / "journal", TrainingTimes(time.monotonic), lambda: False, ledger=open_trials(trials)
             )
             trained = trained_folds(plan, out, screen, options)
         if trained is None:

@@ -48,6 +48,9 @@ IN_PROGRESS: Final = "an update"  # what a stop waits for
 FAILED: Final = 1  # exit code of --once: the training failed
 _SHOWN: Final = 16  # characters of a hash on the screen
 
+SeedsAtOnceOption = Annotated[
+    int, typer.Option("--seeds-at-once", metavar="N", help="Seeds in one group; 0: as many as fit into memory.")
+]
 ObservedOption = Annotated[
     str, typer.Option("--interval", metavar="INTERVAL", help="Bars that are observed and decided on: 1m to 4h.")
 ]
@@ -76,9 +79,7 @@ def train_command(  # the options of one command
     steps: Annotated[int, typer.Option("--steps", metavar="N", help="Steps (decisions) of each seed.")] = DEFAULT_STEPS,
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Seeds that are trained.")] = DEFAULT_SEEDS,
     first_seed: Annotated[int, typer.Option("--first-seed", metavar="N", help="The lowest seed number.")] = 0,
-    seeds_at_once: Annotated[
-        int, typer.Option("--seeds-at-once", metavar="N", help="Seeds in one group; 0: as many as fit into memory.")
-    ] = 0,
+    seeds_at_once: SeedsAtOnceOption = 0,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder of the training; the same command goes on in it.")
     ] = DEFAULT_OUT,
@@ -103,9 +104,9 @@ def train_command(  # the options of one command
 ) -> None:
     """Train the pilot with PPO, many seeds at once, and write each seed's pilot to a folder.
 
-    --register puts the seed to use into the registry, with --daily after each training. Needs the extra `train`; computes on a GPU where JAX has one. Ctrl-C writes a checkpoint; the same command goes on
-    from it, also after a kill, and ends with the same weights. Exit code 130 after Ctrl-C. Every seed is recorded in
-    the trial ledger.
+    Needs the extra `train`; computes on a GPU where JAX has one. Ctrl-C (exit code 130) writes a checkpoint; the same
+    command goes on from it, also after a kill, with the same weights. The trial ledger has every seed. --register puts
+    the seed to use into the registry, with --daily after each training.
     """
     from quantum_trader.app.runs.registering import registering_of
     from quantum_trader.pilot.training.required_packages import require_training_packages
@@ -183,12 +184,12 @@ def _train_once(wanted: _Wanted, bars: dict[str, Any], out: Path, as_json: bool)
 def _options(wanted: _Wanted, state: Path, stop: Callable[[], bool]) -> TrainingOptions:
     """*state*: the folder whose journal looks and results go to."""
     from quantum_trader.app.runs.pilot_training import TrainingOptions
-    from quantum_trader.app.runs.trial_ledgers import open_ledger
+    from quantum_trader.app.runs.trial_ledgers import open_trials
     from quantum_trader.lab.pilot.training_run import TrainingTimes
 
     times = TrainingTimes(time.monotonic, checkpoint_s=wanted.checkpoint_s)
     return TrainingOptions(
-        state / "journal", times, stop, wanted.seeds_at_once, ledger=open_ledger(wanted.trials)
+        state / "journal", times, stop, wanted.seeds_at_once, ledger=open_trials(wanted.trials)
     )
 
 

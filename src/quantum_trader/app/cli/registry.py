@@ -116,8 +116,8 @@ def register_command(
     ],
     registry: RegistryOption = None, kind: ModelKindOption = "",
     parents: Annotated[
-        list[str] | None, typer.Option("--parent", metavar="ID", help="Model that it was made from; repeatable. Those with "
-                                 "the same arrays when left out.")
+        list[str] | None, typer.Option("--parent", metavar="ID", help="Model that it was made from; repeatable. "
+                                 "Those with the same arrays when left out.")
     ] = None,
     notes: Annotated[str, typer.Option("--notes", help="Free text that the record keeps.")] = "",
     commit: Annotated[

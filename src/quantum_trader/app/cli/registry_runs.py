@@ -27,11 +27,11 @@ RegistryOption = Annotated[
 StatesOption = Annotated[
     list[Path] | None, typer.Option("--state", metavar="DIR", help="State folder of a run; repeatable.")
 ]
-ModelArgument = Annotated[
+RunModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="Id of a model, or its first 6 digits or more; or champion, challenger "
                         "or shadow of the registry.", show_default=False)
 ]
-KindOption = Annotated[
+AliasKindOption = Annotated[
     str, typer.Option("--kind", metavar="KIND", help="Kind of the model that an alias means: pilot (when left out) or "
                       "signal.", show_default=False)
 ]
@@ -52,7 +52,7 @@ def live_command(state: StateOption, as_json: JsonOption = False) -> None:
 
 
 def trades_command(
-    model: ModelArgument, state: StateOption, registry: RegistryOption = None, kind: KindOption = "",
+    model: RunModelArgument, state: StateOption, registry: RegistryOption = None, kind: AliasKindOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """List the closed trades that a model opened in a run."""
@@ -91,7 +91,7 @@ def which_command(
 
 
 def outcomes_command(
-    model: ModelArgument, state: StatesOption = None, registry: RegistryOption = None, kind: KindOption = "",
+    model: RunModelArgument, state: StatesOption = None, registry: RegistryOption = None, kind: AliasKindOption = "",
     store: Annotated[
         bool, typer.Option("--store", help="Keep them in the registry, in a file that is named by its hash.")
     ] = False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
@@ -13,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from quantum_trader.app.cli.options import JsonOption, ReasonOption, StateOption
+from quantum_trader.app.cli.options import JsonOption, ReasonOption, StateOption, acting_user
 from quantum_trader.app.report.words import policy_words
 from quantum_trader.domain.clock import from_ns, iso
 from quantum_trader.domain.errors import ConfigError, StateError
@@ -70,7 +69,7 @@ def promote_command(
         file = RolloutFile(state, now_ns=time.time_ns())
         facts = evidence(read_ledger(state), switch)
         outcome = promote(
-            file.state, switch, facts, now_ns=time.time_ns(), actor=_actor(), force=force, reason=reason
+            file.state, switch, facts, now_ns=time.time_ns(), actor=acting_user(), force=force, reason=reason
         )
         if isinstance(outcome, PromotionRefused):
             _refuse(outcome, facts, as_json, state)
@@ -90,7 +89,7 @@ def rollback_command(
     try:
         _require_folder(state)
         file = RolloutFile(state, now_ns=time.time_ns())
-        after, change = rollback(file.state, switch, now_ns=time.time_ns(), actor=_actor(), reason=reason)
+        after, change = rollback(file.state, switch, now_ns=time.time_ns(), actor=acting_user(), reason=reason)
         file.write(after)
     except (StateError, ConfigError) as error:
         _fail(str(error), as_json)
@@ -239,14 +238,6 @@ def _require_folder(folder: Path) -> None:
             f"--state {folder}: no such folder; give the folder of a run "
             f"(quantum-trader run --policy observe --state {folder} creates it)"
         )
-
-
-def _actor() -> str:
-    """The user's name, for the audit."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return "unknown"
 
 
 def _fail(message: str, as_json: bool) -> NoReturn:

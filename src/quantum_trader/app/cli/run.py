@@ -20,6 +20,7 @@ from quantum_trader.app.cli.options import (
     DataOption,
     EquityOption,
     FromOption,
+    GatesOption,
     IntentsOption,
     JsonOption,
     ModelOption,
@@ -31,6 +32,7 @@ from quantum_trader.app.cli.options import (
     SwitchOption,
     SymbolsOption,
     ToOption,
+    gate_flags,
     model_flags,
     policy_flags,
     settings_from,
@@ -59,6 +61,19 @@ SpeedOption = Annotated[
     str, typer.Option("--speed", metavar="max|N", help="As fast as possible, or N times real time (60: one hour a "
                       "minute).")
 ]
+RecordsOption = Annotated[
+    Path | None, typer.Option("--records", metavar="FILE", help="Write every record here (JSON lines).")
+]
+
+
+RunStateOption = Annotated[
+    Path | None,
+    typer.Option("--state", metavar="DIR", help="Folder of the run; the same command resumes it after a stop."),
+]
+VenueOption = Annotated[
+    str, typer.Option("--venue", metavar="paper|local", help="Where orders go: the paper venue in memory, or the "
+                      "local venue over loopback through the Binance adapter (such a run cannot be resumed).")
+]
 
 
 @app.command("run")
@@ -74,10 +89,7 @@ def run_command(
     no_policy: NoPolicyOption = False,
     mode: OldModeOption = None,
     equity: EquityOption = None,
-    state: Annotated[
-        Path | None,
-        typer.Option("--state", metavar="DIR", help="Folder of the run; the same command resumes it after a stop."),
-    ] = None,
+    state: RunStateOption = None,
     speed: SpeedOption = "max",
     end: Annotated[
         bool, typer.Option("--exit", help="End with the recording, as a replay always does.")
@@ -85,13 +97,8 @@ def run_command(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Write the HTML report here too.")
     ] = None,
-    records: Annotated[
-        Path | None, typer.Option("--records", metavar="FILE", help="Write every record here (JSON lines).")
-    ] = None,
-    venue: Annotated[
-        str, typer.Option("--venue", metavar="paper|local", help="Where orders go: the paper venue in memory, or the "
-                          "local venue over loopback through the Binance adapter (such a run cannot be resumed).")
-    ] = "paper",
+    records: RecordsOption = None,
+    venue: VenueOption = "paper",
     model: ModelOption = None,
     ungated: Annotated[
         bool, typer.Option("--ungated", help="Trade every target of the models, costs included, without policy, "
@@ -99,6 +106,7 @@ def run_command(
     ] = False,
     intents: IntentsOption = None,
     pilot: PilotOption = None,
+    gates: GatesOption = None,
     switches: SwitchOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -108,7 +116,7 @@ def run_command(
     """
     wanted = policy_flags(policy, no_policy, mode)
     flags = shared_flags(data, bars, symbols, first, last, profile, equity, wanted)
-    flags |= model_flags(model, pilot)
+    flags |= model_flags(model, pilot) | gate_flags(gates)
     if ungated:
         flags["engine.ungated"] = (True, "--ungated")
     loaded, pace = settings_from(config, flags), pace_for(speed)
@@ -179,6 +187,7 @@ def _edges(settings: RunSettings) -> Edges | None:
     from quantum_trader.lab.edges import edges_of
     from quantum_trader.lab.sweep.market import SweepSettings
     from quantum_trader.market.recording import open_recording
+    from quantum_trader.models.gates import GateSettings
     from quantum_trader.models.kept import KeptForecasts
     from quantum_trader.models.loading import load_models
 
@@ -190,7 +199,7 @@ def _edges(settings: RunSettings) -> Edges | None:
         typer.echo(f"No edges in the report: more than {MOST_EDGE_BARS:,} bars; a part of them has some.", err=True)
         return None
     typer.echo("Comparing: what the forecasts expected with what came ...", err=True)
-    engine = msgspec.structs.replace(settings.engine_settings(), ungated=False)
+    engine = msgspec.structs.replace(settings.engine_settings(), ungated=False, gates=GateSettings())
     fixed = SweepSettings(engine=engine, venue=msgspec.structs.replace(settings.paper_settings(), participation=None))
     try:
         forecasts = KeptForecasts(recording.symbols, recording.interval_ns, loaded)

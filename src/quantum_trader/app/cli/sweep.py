@@ -27,6 +27,7 @@ from quantum_trader.app.cli.options import (
     DataOption,
     EquityOption,
     FromOption,
+    GatesOption,
     IntentsOption,
     JsonOption,
     ModelOption,
@@ -36,6 +37,7 @@ from quantum_trader.app.cli.options import (
     SymbolsOption,
     ToOption,
     TrialsOption,
+    gate_flags,
     model_flags,
     policy_flags,
     settings_from,
@@ -104,6 +106,7 @@ def sweep_command(
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write all settings as CSV.")] = None,
     intents: IntentsOption = None,
     trials: TrialsOption = None,
+    gates: GatesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run every setting of a grid over the same bars; test the best one out of sample and against chance.
@@ -121,7 +124,7 @@ def sweep_command(
     names = [name.strip() for name in profiles.split(",") if name.strip()]
     wanted = _policy(policy, no_policy, mode, config)
     flags = shared_flags(data, bars, symbols, first, last, names[0] if names else None, equity, wanted)
-    settings = settings_from(config, flags | model_flags(model)).settings
+    settings = settings_from(config, flags | model_flags(model) | gate_flags(gates)).settings
     warn_unchecked(settings.models)
     keys = model_keys(settings.models)
     axes = [parse_axis(text, keys) for text in grid or ()]
@@ -166,11 +169,11 @@ def _run(
     """Prepare, sweep, write and show."""
     from quantum_trader.app.cli.run import say_first_run
     from quantum_trader.app.report.sweep_chart import write_chart
-    from quantum_trader.app.runs.trial_ledgers import open_ledger
+    from quantum_trader.app.runs.trial_ledgers import open_trials
     from quantum_trader.lab.sweep.sweep import sweep
     from quantum_trader.lab.sweep.targets import embargo_of
 
-    ledger = open_ledger(targets.trials)
+    ledger = open_trials(targets.trials)
     ledger.check_writable()
     started, console = time.perf_counter(), Console(stderr=True)
     if not targets.as_json:
@@ -199,7 +202,7 @@ def _run(
         targets.out.write_text(csv_text(result), encoding="utf-8")
     tried = _record(ledger, settings, recording, result, intents)
     if targets.as_json:
-        whole = document(recording, market, result, intents) | {"run": timing, "trials": tried}
+        whole = document(recording, market, result, intents) | {"run": timing | {"trials": tried}}
         typer.echo(msgspec.json.format(msgspec.json.encode(whole)).decode())
         return
     _show(recording, market, result, axes, targets.top, timing)

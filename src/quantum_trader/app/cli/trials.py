@@ -104,9 +104,9 @@ def summary_command(
 
 
 def _reading(trials: Path | None) -> LedgerReading:
-    from quantum_trader.app.runs.trial_ledgers import open_ledger
+    from quantum_trader.app.runs.trial_ledgers import open_trials
 
-    return open_ledger(trials).read()
+    return open_trials(trials).read()
 
 
 def _row(record: TrialRecord) -> dict[str, Any]:

@@ -15,6 +15,8 @@ import msgspec
 import numpy as np
 
 from quantum_trader.app.report.edges import edges_section
+from quantum_trader.app.report.gate_money import gate_money_section
+from quantum_trader.app.report.gates import gates_section
 from quantum_trader.app.report.models import models_section
 from quantum_trader.app.report.no_trades import silence_sentence, why_no_trades
 from quantum_trader.app.report.pilot import pilot_section
@@ -63,6 +65,7 @@ def build_report(
         "few": few_words(len(facts.trades), _span_days(facts.ts_ns)),
         "costs": costs(facts),
         "signals": signal_road(facts),
+        "gates": gates_section(facts.gates),
         "no_trades": why_no_trades(facts),
         "activity": activity(facts),
         "models": models_section(facts, ungated, _side),
@@ -70,6 +73,7 @@ def build_report(
         "statement": models_statement([row.name for row in facts.models.rows] if facts.models is not None else ()),
         "pilot": pilot_section(facts.pilot),
         "policy": policy_section(facts),
+        "gate_money": gate_money_section(facts.shadows),
         "tables": tables(facts),
         "halts": [_plain_halt(halt) for halt in facts.halts],
         "positions": [msgspec.to_builtins(position) for position in facts.positions],
@@ -300,7 +304,8 @@ def policy_section(facts: RunFacts) -> dict[str, Any] | None:
         "evidence": [_plain_evidence(row) for row in facts.evidence],
         "shadow_statement": (
             "A shadow trade is a paper copy of every signal: entry at the next open with costs, stop and target of the "
-            "exit table, the stop first when one bar touches both, 24 hours at most. R is after costs."
+            "exit table, the stop first when one bar touches both, 24 hours at most; of a model whose score holds "
+            "positions its stop and score. R is after costs and funding."
         ),
     }
 

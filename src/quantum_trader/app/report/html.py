@@ -17,6 +17,8 @@ from quantum_trader.app.report.edges import (
     decision_cells,
     traded_cells,
 )
+from quantum_trader.app.report.gate_money import MONEY_COLUMNS, MONEY_TITLE, money_cells
+from quantum_trader.app.report.gates import GATE_COLUMNS, gate_cells, gates_note, gates_title
 from quantum_trader.app.report.pilot import pilot_lines
 from quantum_trader.app.report.style import SCRIPT, STYLE
 from quantum_trader.app.report.trade_charts import legend, trade_sections
@@ -56,7 +58,8 @@ def html_report(report: Row) -> str:
     sections = [
         _header(report), _cards(report), _activity(report), _models(report), _pilot(report), _edges(report),
         _equity(report), _drawdown(report), _price(report),
-        _policy(report), _evidence(report), signals_section(report), _months(report), trades_on_prices(report),
+        _policy(report), _evidence(report), signals_section(report), _gates(report), _gate_money(report),
+        _months(report), trades_on_prices(report),
         results_section(report), _groups(report), _costs(report), halts_section(report), _positions(report),
         _data(report), _settings(report),
     ]
@@ -319,6 +322,15 @@ def _policy(report: Row) -> str:
     )
 
 
+def _gate_money(report: Row) -> str:
+    """What the gates would have saved and missed."""
+    found = report.get("gate_money")
+    if found is None:
+        return ""
+    table = cells_table(MONEY_COLUMNS, [money_cells(row) for row in found["rows"]])
+    return section(MONEY_TITLE, table, note=found["note"])
+
+
 def worth_of_blocking(blocked: Row) -> str:
     """Whether blocking these signals helped, by the interval of their shadow results, in one sentence."""
     return _WORTH[verdict_of(None if blocked["low_r"] is None else (blocked["low_r"], blocked["high_r"]))]
@@ -354,6 +366,14 @@ def signals_section(report: Row) -> str:
         "What happened to the signals", _bars("Signals not traded, by reason", rows), silence,
         note=f"{note}, {fmt.count(road['refused'])} signals not traded, by reason:",
     )
+
+
+def _gates(report: Row) -> str:
+    """What the six gates said of the signals."""
+    found = report.get("gates")
+    if not found:
+        return ""
+    return section(gates_title(found), cells_table(GATE_COLUMNS, gate_cells(found)), note=gates_note(found))
 
 
 # ---- trades ----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quantum_trader.app.report import formats as fmt
+from quantum_trader.app.report.gates import gate_of_reason, refusal_words
 from quantum_trader.app.runs.model_state import ModelsState, lacks_of, silence_words
 from quantum_trader.app.runs.results import RunFacts
 
@@ -50,6 +51,8 @@ def _more_signals(facts: RunFacts) -> str:
 
 def _let_through(facts: RunFacts, reason: str) -> str:
     """What would let signals through that *reason* has stopped."""
+    if (gate := gate_of_reason(reason)) and facts.gates is not None:
+        return refusal_words(gate, facts.gates)
     if reason == "LOW_CONFIDENCE" and facts.models is not None:
         found = facts.models.combined
         if found is not None and found.confidence >= found.threshold:

@@ -19,6 +19,8 @@ from quantum_trader.app.report.edges import (
     decision_cells,
     traded_cells,
 )
+from quantum_trader.app.report.gate_money import MONEY_COLUMNS, MONEY_TITLE, money_cells
+from quantum_trader.app.report.gates import GATE_COLUMNS, gate_cells, gates_note, gates_title
 from quantum_trader.app.report.html import INTERVAL_NOTE, NO_SHADOWS, Row, worth_of_blocking
 from quantum_trader.app.report.models import models_view
 from quantum_trader.app.report.pilot import pilot_lines
@@ -40,7 +42,7 @@ def report_view(report: Row) -> RenderableType:
         *(Text(f"\n{line}") for line in activity_lines(report)),
         *([Text(f"\n{report['statement']}", style="bold")] if report.get("statement") else []),
         *models_view(report), *_pilot(report), *_edges(report), _trade_groups(report), _refusals(report),
-        *_policy(report), *_rest(report),
+        *_gates(report), *_gate_money(report), *_policy(report), *_rest(report),
     )
 
 
@@ -168,6 +170,23 @@ def _refusals(report: Row) -> RenderableType:
         return Group(Text(), Text(title, style="bold"), *silence)
     cells = [(fmt.words(reason), fmt.count(found)) for reason, found in rows]
     return Group(_table(title, ("Not traded because", "count"), cells), *silence)
+
+
+def _gates(report: Row) -> list[RenderableType]:
+    """What the six gates said of the signals."""
+    found = report.get("gates")
+    if not found:
+        return []
+    table = _table(gates_title(found), GATE_COLUMNS, gate_cells(found), left=2)
+    return [table, Text(f"\n{gates_note(found)}", style="dim")]
+
+
+def _gate_money(report: Row) -> list[RenderableType]:
+    """What the gates would have saved and missed."""
+    found = report.get("gate_money")
+    if found is None:
+        return []
+    return [_table(MONEY_TITLE, MONEY_COLUMNS, [money_cells(row) for row in found["rows"]]), Text(found["note"])]
 
 
 def _policy(report: Row) -> list[RenderableType]:

@@ -19,6 +19,12 @@ CODE_WORDS: Final = {
     "BELOW_MINIMUM_SIZE": "size below the exchange's minimum",
     "NO_SAFE_LEVERAGE": "no leverage keeps liquidation safe",
     "GOVERNOR": "safety governor: reduce only",
+    "GATE_SPREAD": "spread above the gate's limit",
+    "GATE_VOLUME": "volume below the gate's limit",
+    "GATE_REGIME": "regime that the gate does not let through",
+    "GATE_COST": "expected return below costs and the gate's margin",
+    "GATE_CONFIDENCE": "confidence below the gate's threshold",
+    "GATE_META_LABEL": "probability of a win below the gate's, or not known",
     "NO_SIGNAL": "no signal there: something was held, or a stop came before",
     # why the guard refused an order
     "KILL_SWITCH": "new entries stopped (halt)",

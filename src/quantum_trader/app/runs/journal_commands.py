@@ -16,6 +16,7 @@ import numpy as np
 
 from quantum_trader.app.runs.journal_sink import PRODUCER
 from quantum_trader.app.runs.kept_models import PILOT_FOLDER, KeptModels
+from quantum_trader.app.runs.meta_labels import META_LABEL_FOLDER
 from quantum_trader.app.runs.operator_requests import OperatorRequest
 from quantum_trader.app.runs.replay import Run, take_request
 from quantum_trader.app.runs.results import RunOptions
@@ -34,6 +35,7 @@ from quantum_trader.journal.audit import Anchor, AuditChain, AuditReport, Record
 from quantum_trader.journal.feeder import JournalFeeder
 from quantum_trader.journal.lake import Lake
 from quantum_trader.journal.proof import (
+    GATES,
     INTENT,
     MODEL,
     NO_MODEL,
@@ -46,6 +48,7 @@ from quantum_trader.journal.proof import (
 )
 from quantum_trader.journal.segments import Damage
 from quantum_trader.journal.trade_journal import REPLAY, TradeJournal
+from quantum_trader.models.gates import GateSettings
 from quantum_trader.models.loading import REGISTRY_PREFIX
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig
 from quantum_trader.policy.profiles import ActiveProfile, OrchestratorConfig
@@ -293,7 +296,15 @@ def _open(script: Script, data: Path | None, state: Path | None) -> Run:
             settings, pilot=msgspec.structs.replace(settings.pilot, model=str(pilot))
         )
     settings = with_kept_signals(settings, script.started.get("signals", ()), state)
+    labelled_by = script.started.get("meta_label", "")
+    if labelled_by and state is not None:
+        settings = msgspec.structs.replace(settings, gates=msgspec.structs.replace(
+            settings.gates, meta_label=str(state / META_LABEL_FOLDER)
+        ))
     session = Run(settings, RunOptions(kept_bars=script.started.get("kept_bars", 0)))
+    if session.identity().get("meta_label", "") != labelled_by:
+        session.close()
+        raise DataError(f"{state}/{META_LABEL_FOLDER}: is not the meta-label {labelled_by[:12]} that the run used")
     used = session.pilot.identity
     if made_with != used:
         session.close()
@@ -370,6 +381,9 @@ def _apply(
         one = waiting.pop(0)
         if one.topic == PILOT:
             session.engine.piloting.set_settings(msgspec.convert(one.data, PilotChanged), one.ts_ns)
+        elif one.topic == GATES:
+            settings = msgspec.convert(one.data["in_force"], GateSettings)
+            session.engine.opening.gates.set_settings(settings, one.data["change"], one.ts_ns)
         elif one.topic == MODEL:
             _take_model(session, msgspec.convert(one.data, ModelInForce), state, one.ts_ns)
         elif one.topic == NO_MODEL:

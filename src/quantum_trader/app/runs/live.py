@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from quantum_trader import __version__
+from quantum_trader.app.runs.gates_file import GatesFollower
 from quantum_trader.app.runs.input_log import FileInputLog
 from quantum_trader.app.runs.journal_sink import LiveSink
 from quantum_trader.app.runs.kernels import compile_kernels
@@ -29,6 +30,7 @@ from quantum_trader.app.runs.live_settings import (
     bind_folder,
     check_folder,
 )
+from quantum_trader.app.runs.meta_labels import run_meta_label
 from quantum_trader.app.runs.model_check import check_before_live
 from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.models_in_force import INPUTS_FOLDER, has_inputs
@@ -63,10 +65,18 @@ from quantum_trader.engine.venue_port import ExecutionVenue
 from quantum_trader.journal.tracer import SpanTracer
 from quantum_trader.live.bus import BusSink, InMemoryBus
 from quantum_trader.live.driver import LiveDriver
-from quantum_trader.live.inputs import Input, IntentReceived, OperatorRequestReceived, PilotSettingsReceived
+from quantum_trader.live.inputs import (
+    GatesChanged,
+    Input,
+    IntentReceived,
+    OperatorRequestReceived,
+    PilotSettingsReceived,
+)
 from quantum_trader.live.pilot_limit import TimeLimitedPilot
 from quantum_trader.live.session import Session
 from quantum_trader.live.timing import HealthReport, LiveTiming
+from quantum_trader.models.gates import GateSettings
+from quantum_trader.models.learned.meta_label import TrainedMetaLabel
 from quantum_trader.pilot.settings import WARM_BARS
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.signals import columns as col
@@ -183,8 +193,9 @@ class LiveRun:
             [venue.instrument(symbol) for symbol in live.symbols], live.interval_ns, live_engine_settings(loaded), sink,
             live=LiveAccount(adopt_quietly=live.on_foreign is OnForeign.ADOPT),
             forecasts=self.models.signals.forecasts,
-            pilot=pilot,
+            pilot=pilot, meta_label=self._meta_label(loaded.run.settings.gates),
         )
+        gates = GatesFollower(state_dir.path, self.engine.opening.gates, self.engine.settings.gates, self.started_ns)
         self.traces = TraceFile(state_dir.path)
         self._stack.callback(self.traces.flush)
         self.session = Session(
@@ -195,9 +206,10 @@ class LiveRun:
             self.session, venue, timing if timing is not None else timing_of(live, pilot), now_ns,
             namespace=f"{self.started_ns:x}-", statement=self._statement(loaded), operator=self._asked,
             inputs=lambda: [
-                *self._pilot_settings(), *self._models_that_take_over(), *self._received_intents(), *inputs()
-            ], queue=self._queue,
-            report=self._report,
+                *self._pilot_settings(), *self._models_that_take_over(), *self._gates_changed(gates),
+                *self._received_intents(), *inputs(),
+            ],
+            queue=self._queue, report=self._report,
         )
         self.outside = OutsideIntents(
             self.bus, self.engine, None, self.driver.clock.now_ns, state_dir.path
@@ -221,6 +233,11 @@ class LiveRun:
         self._stack.callback(limited.close)
         return limited
 
+    def _meta_label(self, settings: GateSettings) -> TrainedMetaLabel | None:
+        """The meta-label that the gates ask; the one from before where inputs are to be taken again."""
+        mark = self.checkpoint["mark"] if self.checkpoint is not None else None
+        return run_meta_label(settings, self.state_dir.path, bound=bool(self.log.since(mark)))
+
     def _pilot_settings(self) -> list[PilotSettingsReceived]:
         """A change of the pilot's settings since the last tick."""
         found: list[PilotSettingsReceived] = []
@@ -229,6 +246,14 @@ class LiveRun:
             self.engine, lambda change: found.append(PilotSettingsReceived(ts_ns=now_ns, change=change))
         )
         return found
+
+    def _gates_changed(self, gates: GatesFollower) -> list[GatesChanged]:
+        """The changes of the gates file since the last tick."""
+        now_ns = self.driver.clock.now_ns()
+        return [
+            GatesChanged(ts_ns=now_ns, change=change, in_force=msgspec.to_builtins(settings))
+            for settings, change in gates.changes(now_ns)
+        ]
 
     def _models_that_take_over(self) -> list[Input]:
         """The models that the aliases of this run have come to since the last tick, and those that were refused."""

@@ -11,13 +11,15 @@ from typing import Final
 import msgspec
 
 from quantum_trader.app.report.words import policy_words
+from quantum_trader.app.runs.gates_file import planned_gates
 from quantum_trader.app.runs.live_settings import LiveMode, LiveSettings, OnForeign, check_folder
+from quantum_trader.app.runs.meta_labels import meta_label_for
 from quantum_trader.app.runs.model_plan import ModelsPlan, PlannedModel, plan_models, planned_line
 from quantum_trader.app.runs.model_state import ModelsState, models_lines
 from quantum_trader.app.runs.pilot_plan import planned_pilot
 from quantum_trader.app.runs.state_dir import in_use, is_held
 from quantum_trader.app.settings import LoadedSettings, RunSettings
-from quantum_trader.domain.errors import StateError
+from quantum_trader.domain.errors import QuantumTraderError, StateError
 from quantum_trader.domain.private_files import check_private_folder
 from quantum_trader.live.bars import MODEL_BARS
 from quantum_trader.market.instruments import known_instruments
@@ -51,6 +53,7 @@ class StartPlan(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[PlannedModel, ...] = ()
     models_state: ModelsState | None = None  # what they lack, as the folder was last saved; None: a new folder
     pilot: str = ""  # the trained pilot and what it may do; empty: there is none
+    gates: str = ""  # which of the six gates are enforced
     equity: str = ""  # whether the equity is enough for each symbol's least order; empty: said by models_state
 
 
@@ -87,7 +90,10 @@ def start_plan(
         "command to resume",
         keys_missing=keys_missing, models=models.models, models_state=models.state,
         equity=_equity_words(live, settings, models),
-        refusals=(*_refusals(live, state, keys_missing, key_taken), *models.refusals, *wrong), pilot=pilot,
+        refusals=(
+            *_refusals(live, state, keys_missing, key_taken), *models.refusals, *wrong, *_wrong_meta_label(settings),
+        ),
+        pilot=pilot, gates=planned_gates(settings.gates, state),
     )
 
 
@@ -108,6 +114,15 @@ def _refusals(live: LiveSettings, state: Path, keys_missing: str, key_taken: str
             found.append(in_use(state))
             return found  # the key is that process's
     return [*found, key_taken] if key_taken else found
+
+
+def _wrong_meta_label(settings: RunSettings) -> list[str]:
+    """Why the gates' meta-label cannot be used; empty where it can, or there is none."""
+    try:
+        meta_label_for(settings.gates)
+    except QuantumTraderError as error:
+        return [str(error)]
+    return []
 
 
 def _entries_end(settings: RunSettings) -> str:
@@ -163,6 +178,7 @@ def plan_lines(plan: StartPlan) -> list[str]:
         *([f"pilot        {plan.pilot}"] if plan.pilot else []),
         *([f"equity       {plan.equity}"] if plan.equity else []),
         f"policy       {plan.policy}",
+        f"gates        {plan.gates}",
         f"leverage     up to {plan.leverage:g}, isolated, one-way",
         f"limits       {limits}",
         f"stops        at the venue, triggered by {plan.trigger_on}",

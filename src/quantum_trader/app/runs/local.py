@@ -23,7 +23,7 @@ import numpy as np
 
 from quantum_trader.app.runs.kernels import compile_kernels
 from quantum_trader.app.runs.live import run_async, settle_memory
-from quantum_trader.app.runs.replay import Run, facts_of, poll_pilot, view_of
+from quantum_trader.app.runs.replay import Run, facts_of, poll_gates, poll_pilot, view_of
 from quantum_trader.app.runs.results import Pace, ProgressSink, RunOptions, RunResult
 from quantum_trader.app.runs.state_dir import LOCAL_RUN
 from quantum_trader.app.settings import RunSettings
@@ -225,6 +225,7 @@ class _Stepping:
             session.models.take_due(self.engine, closes)
             if row % _LOOK_EVERY == 0:
                 poll_pilot(session, closes)
+                poll_gates(session, closes)
             session.row, session.bars = row + 1, session.bars + int(present[row])
             self._sample(closes, row)
             await self._attend(driver, trading)

@@ -15,7 +15,7 @@ from quantum_trader.app.runs.journal_sink import JOURNAL
 from quantum_trader.app.runs.pilot_run import PILOT_OWNED
 from quantum_trader.domain.errors import DataError, StateError
 from quantum_trader.journal.lake import Lake
-from quantum_trader.lab.registry.outcomes import ModelOutcomes, Outcome, Span
+from quantum_trader.lab.registry.outcomes import InForceSpan, ModelOutcome, ModelOutcomes
 
 SHORTEST: Final = 6  # characters that may stand for a whole id
 _SPANS: Final = (
@@ -140,8 +140,8 @@ class ModelJournal:
             if one.trade_id == trade_id:
                 return one
         raise DataError(
-            f"{self.state}: has no closed trade {trade_id!r}; `quantum-trader journal sql \"select trade_id, symbol from "
-            f"trades\" --state {self.state}` lists them"
+            f"{self.state}: has no closed trade {trade_id!r}; "
+            f"`quantum-trader journal sql \"select trade_id from trades\" --state {self.state}` lists them"
         )
 
     def model_id(self, name: str) -> str:
@@ -170,7 +170,7 @@ class ModelJournal:
         return ModelOutcomes(
             model_id=model_id, role=role, run_id=run_id, mode=mode, until_ns=self.last_ns(),
             shared=any(one.with_others for one in spans),
-            spans=tuple(Span(from_ns=one.from_ns, until_ns=one.until_ns) for one in spans),
+            spans=tuple(InForceSpan(from_ns=one.from_ns, until_ns=one.until_ns) for one in spans),
             trades=tuple(_trade_outcome(one) for one in self.trades_of(model_id)), shadows=tuple(shadows),
         )
 
@@ -183,13 +183,13 @@ class ModelJournal:
         stated = msgspec.json.decode(line)["data"]
         return hashlib.sha256(line).hexdigest()[:16], str(stated.get("mode") or "REPLAY")
 
-    def _pilot_shadows(self, model_id: str) -> list[Outcome]:
-        return [Outcome(**row) for row in self._rows(_PILOT_SHADOWS, model_id)]
+    def _pilot_shadows(self, model_id: str) -> list[ModelOutcome]:
+        return [ModelOutcome(**row) for row in self._rows(_PILOT_SHADOWS, model_id)]
 
-    def _signal_shadows(self, spans: list[ModelSpan]) -> list[Outcome]:
+    def _signal_shadows(self, spans: list[ModelSpan]) -> list[ModelOutcome]:
         """The shadow trades of signals that were given while the model was in force."""
         return [
-            Outcome(
+            ModelOutcome(
                 symbol=row["symbol"], side=row["side"], entry_ns=row["entry_ns"], exit_ns=row["exit_ns"], r=row["r"],
                 probability=row["confidence"], exit=row["exit"], traded=row["traded"],
             )
@@ -198,8 +198,8 @@ class ModelJournal:
         ]
 
 
-def _trade_outcome(one: ModelTrade) -> Outcome:
-    return Outcome(
+def _trade_outcome(one: ModelTrade) -> ModelOutcome:
+    return ModelOutcome(
         symbol=one.symbol, side=one.side, entry_ns=one.entry_ns, exit_ns=one.exit_ns, r=one.r_multiple,
         probability=one.confidence, pnl=one.pnl, exit=one.exit_reason,
     )

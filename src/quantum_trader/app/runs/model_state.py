@@ -16,12 +16,27 @@ from quantum_trader.app.report.words import words
 from quantum_trader.app.runs.model_facts import least_equity
 from quantum_trader.domain.clock import iso
 from quantum_trader.engine.core import Engine
-from quantum_trader.market.intervals import interval_name
+from quantum_trader.engine.model_records import TargetState, ensemble_lacks, target_state
 from quantum_trader.models import forecast as fc
 from quantum_trader.models.forecasts import Forecasts, Lack
 from quantum_trader.models.loading import INTRADAY
 
 _MOST_SYMBOLS: Final = 6  # named in one place
+_STATE_WORDS: Final = {
+    TargetState.SIGNAL: "a signal was given",
+    TargetState.HELD: "the target is held",
+    TargetState.NO_BAR: "the symbol had no bar",
+    TargetState.WARM_UP: "the models are warming up",
+    TargetState.NO_VIEW: "the models have no view",
+    TargetState.STOPPED_OUT: "stopped out, until the score turns",
+    TargetState.SMALL: f"the score is between -{fc.ENTER_AT:g} and {fc.ENTER_AT:g}",
+    TargetState.WAITS: "the target waits for its next bar",
+    TargetState.LATE: "the bars came too late to open anything",
+    TargetState.FAILED: "a model has failed",
+    TargetState.CALIBRATING: "the calibration knows too few outcomes",
+    TargetState.NEAR_HALF: "the probability is too near one half",
+    TargetState.PAUSE: "the pause after the last signal in this direction is not over",
+}
 
 
 class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,11 +85,7 @@ def models_state(engine: Engine, began_ns: int) -> ModelsState:
 def _intraday(engine: Engine) -> tuple[tuple[ModelLine, ...], str]:
     """The compiled ensemble's line, and why its newest decisions gave no signal."""
     known, symbols = engine.market.kernel.warm_up(), tuple(engine.symbols)
-    length = interval_name(known.length_ns)
-    lacks = tuple(
-        Lack(model=INTRADAY, symbol=symbol, bars=bars, needed=known.bars_needed, interval=length)
-        for symbol, bars in zip(symbols, known.bars, strict=True) if bars < known.bars_needed
-    )
+    lacks = ensemble_lacks(known, symbols)
     line = ModelLine(name=INTRADAY, symbols=symbols, lacks=lacks)
     if engine.records.tally.last_signal_ns >= engine.market.now_ns > 0:
         return (line,), ""
@@ -119,19 +130,16 @@ def _warm(line: ModelLine) -> set[str]:
 
 def _why(engine: Engine, forecasts: Forecasts, index: int, symbol: str) -> str:
     """Why a symbol whose models are warm gives no signal."""
-    score, target = float(forecasts.out[index, fc.SCORE]), int(forecasts.out[index, fc.TARGET])
-    held = engine.account.books.positions.get(symbol)
-    if held is not None and held.sign == target:
-        return "the target is held"
-    if score != score:
-        return "the models have no view"
-    if engine.opening.targets.is_stopped_out(index):
-        return "stopped out, until the score turns"
-    if refusal := engine.opening.targets.refusal(index):
+    targets = engine.opening.targets
+    state = target_state(engine.market, engine.account, targets, index, symbol)
+    return state_words(state, targets.refusal(index))
+
+
+def state_words(state: TargetState, refusal: str = "") -> str:
+    """What became of a target, in words; *refusal* is the reason where it was refused."""
+    if state is TargetState.REFUSED:
         return f"the target is still refused: {words(refusal)}"
-    if forecasts.is_small(index) or not target:
-        return f"the score is between -{fc.ENTER_AT:g} and {fc.ENTER_AT:g}"
-    return "the target waits for its next bar"
+    return _STATE_WORDS[state]
 
 
 def lack_words(lacks: Iterable[Lack], symbols: Mapping[str, int]) -> str:

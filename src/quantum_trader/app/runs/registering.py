@@ -28,7 +28,7 @@ def registering_of(register: bool, registry: Path | None, alias: str | None) -> 
     if not register:
         for option, value in (("--registry", registry), ("--alias", alias)):
             if value is not None:
-                raise ConfigError(f"{option} {value}: is about what --register puts into the registry; give it too")
+                raise ConfigError(f"{option} {value}: is about the models of --register; give --register with it")
         return None
     wanted = (alias or "").strip().lower()
     if wanted == CHAMPION:

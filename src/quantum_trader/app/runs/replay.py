@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 from quantum_trader import __version__
+from quantum_trader.app.runs.gates_file import GatesFollower
 from quantum_trader.app.runs.journal_sink import JournalSink
 from quantum_trader.app.runs.live_settings import FOLDER_FILE
+from quantum_trader.app.runs.meta_labels import run_meta_label
 from quantum_trader.app.runs.model_check import unchecked_notes
 from quantum_trader.app.runs.model_facts import model_facts, trained_on, unknown_symbols, unused_scores
 from quantum_trader.app.runs.model_state import models_state
@@ -25,6 +27,7 @@ from quantum_trader.app.runs.results import (
     DataStatement,
     EventLine,
     EvidenceRow,
+    GateFacts,
     HaltRow,
     Pace,
     PilotFacts,
@@ -56,12 +59,15 @@ from quantum_trader.engine.facts import OperatorRequested
 from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.recorder import RUN, MemorySink, Recorder
 from quantum_trader.engine.replay import ReplayDriver
+from quantum_trader.engine.road import ROAD_REASONS, ROAD_SPREAD
+from quantum_trader.engine.settings import EngineSettings
 from quantum_trader.journal.tracer import SpanTracer
 from quantum_trader.live.bus import Bus, BusSink, InMemoryBus
 from quantum_trader.market.instruments import instruments_for
 from quantum_trader.market.intervals import check_run_interval
 from quantum_trader.market.recording import Recording, open_recording
 from quantum_trader.models.forecasts import Forecasts
+from quantum_trader.models.gates import GATES
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.enforcement import SWITCHES
 from quantum_trader.policy.evidence import evidence, verdict_of
@@ -85,12 +91,12 @@ class FundingRates:
     """Hands the engine the newest known funding rate of each symbol, per 8 hours, as the recording reaches it."""
 
     def __init__(self, recording: Recording, engine: Engine) -> None:
-        events: list[tuple[int, str, float]] = []
+        events: list[tuple[int, str, float, float]] = []
         for symbol in recording.symbols:
             history = recording.funding.get(symbol)
             if history is not None:
-                rates = zip(history[0], recording.funding_8h[symbol], strict=True)
-                events += [(int(ts), symbol, float(rate)) for ts, rate in rates]
+                payments = zip(history[0], recording.funding_8h[symbol], history[1], strict=True)
+                events += [(int(ts), symbol, float(rate_8h), float(rate)) for ts, rate_8h, rate in payments]
         self._events = sorted(events)
         self._engine = engine
         self._next = 0
@@ -99,10 +105,18 @@ class FundingRates:
     def advance(self, ts_ns: int) -> None:
         """Apply every rate known at *ts_ns*."""
         while self._next < len(self._events) and self._events[self._next][0] <= ts_ns:
-            _, symbol, rate = self._events[self._next]
-            self._engine.market.note_payment(symbol, self._events[self._next][0], rate)
+            paid_ns, symbol, rate_8h, rate = self._events[self._next]
+            self._engine.market.note_payment(symbol, paid_ns, rate_8h, rate)
             self._next += 1
         self.next_ns = self._events[self._next][0] if self._next < len(self._events) else 1 << 62
+
+
+class _Followed(NamedTuple):
+    """What a run reads and writes in its state folder beside its records; None without a folder."""
+
+    rollout: RolloutFile | None = None
+    operator: OperatorRequests | None = None
+    watcher: ObservationFiles | None = None
 
 
 class Run:
@@ -122,23 +136,14 @@ class Run:
         self.checkpoint = self.state_dir.load_checkpoint() if self.state_dir is not None else None
         if self.checkpoint is not None:
             self.models.go_on(self.checkpoint)
+        self._meta_label = run_meta_label(
+            settings.gates, self.state_dir.path if self.state_dir is not None else None,
+            bound=self.checkpoint is not None,
+        )
         self._check_identity()
         self.records = self._record_sink(options)
-        self.rollout: RolloutFile | None = None
-        self.operator: OperatorRequests | None = None
-        self.watcher: ObservationFiles | None = None
         engine_settings = settings.engine_settings()
-        if self.state_dir is not None:
-            seen = self.checkpoint["rollout_revision"] if self.checkpoint is not None else 0
-            self.rollout = RolloutFile(
-                self.state_dir.path, initial=engine_settings.integration, seen_revision=seen
-            )
-            self.rollout.ensure()
-            taken = self.checkpoint["operator_taken"] if self.checkpoint is not None else 0
-            self.operator = OperatorRequests(self.state_dir.path, taken)
-            self.models.keep_in(self.state_dir.path, begun=self.checkpoint is not None)
-            observer = PolicyObserver(self.state_dir.path / "policy_observations", flush_bytes=1 << 16)
-            self.watcher = ObservationFiles(observer, self.rollout.config)
+        self._followed = self._follow(engine_settings)
         self.table = instruments_for(self.recording.symbols, self.recording.first_closes().tolist())
         instruments = self.table.instruments
         self.traces = TraceFile(self.state_dir.path) if self.state_dir is not None else None
@@ -149,6 +154,7 @@ class Run:
         self.engine = self.make_engine(
             instruments, self.recording.interval_ns, engine_settings, BusSink(self.records, bus, BUS_TOPICS),
             self.watcher, tracer, forecasts=self.forecasts, pilot=self.pilot.source,
+            meta_label=self._meta_label,
         )
         venue = PaperVenue(
             instruments, settings.paper_settings(), funding=self.recording.funding,
@@ -162,6 +168,40 @@ class Run:
         self.bars = 0
         if self.checkpoint is not None:
             self._restore(self.checkpoint)
+        self.gates: GatesFollower | None = None
+        if self.state_dir is not None and not engine_settings.ungated:
+            self.gates = GatesFollower(self.state_dir.path, self.engine.opening.gates, engine_settings.gates)
+
+    def _follow(self, engine_settings: EngineSettings) -> _Followed:
+        """What a run with a state folder follows there; nothing without one."""
+        if self.state_dir is None:
+            return _Followed()
+        saved, folder = self.checkpoint, self.state_dir.path
+        rollout = RolloutFile(
+            folder, initial=engine_settings.integration, seen_revision=saved["rollout_revision"] if saved else 0
+        )
+        rollout.ensure()
+        self.models.keep_in(folder, begun=saved is not None)
+        observer = PolicyObserver(folder / "policy_observations", flush_bytes=1 << 16)
+        return _Followed(
+            rollout=rollout, operator=OperatorRequests(folder, saved["operator_taken"] if saved else 0),
+            watcher=ObservationFiles(observer, rollout.config),
+        )
+
+    @property
+    def rollout(self) -> RolloutFile | None:
+        """The rollout file of the state folder."""
+        return self._followed.rollout
+
+    @property
+    def operator(self) -> OperatorRequests | None:
+        """What people request through the state folder."""
+        return self._followed.operator
+
+    @property
+    def watcher(self) -> ObservationFiles | None:
+        """Where the policy's observations are written."""
+        return self._followed.watcher
 
     @property
     def pilot(self) -> RunPilot:
@@ -210,11 +250,12 @@ class Run:
 
     def identity(self) -> dict[str, str]:
         """What decides this run: its settings, its data and its recorded intents where there are any, by hash."""
-        file = self._options.intents
+        file, meta_label = self._options.intents, self._meta_label
         return {
             "settings": self.settings.settings_hash(), "data": self.recording.fingerprint,
             **({"intents": file.fingerprint} if file is not None else {}),
             **self.models.identity(),
+            **({"meta_label": meta_label.model_id} if meta_label is not None else {}),
         }
 
     def statement(self) -> dict[str, Any]:
@@ -364,6 +405,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
         poll_pilot(session, session.recording.start_ns, begins=True)
         session.save(0)
     _poll_rollout(session, engine.now_ns)
+    poll_gates(session, engine.now_ns)
     poll_pilot(session, engine.now_ns)
     _take_requests(session, engine.now_ns)
     last_saved = time.monotonic()
@@ -389,7 +431,7 @@ def _loop(session: Run, progress: ProgressSink | None, pace: Pace | None) -> Non
                 if progress is not None and progress.due():
                     progress.show(view_of(session, close_ns))
                 asked = _poll_rollout(session, close_ns) + _take_requests(session, close_ns)
-                asked += poll_pilot(session, close_ns)
+                asked += poll_pilot(session, close_ns) + poll_gates(session, close_ns)
                 due = time.monotonic() - last_saved > _CHECKPOINT_EVERY_S
                 if session.state_dir is not None and (asked or due):
                     session.save(close_ns)
@@ -435,6 +477,14 @@ def poll_pilot(session: Run, now_ns: int, *, begins: bool = False) -> int:
     return session.pilot.look(
         engine, lambda change: engine.piloting.set_settings(change, now_ns), begins=begins
     )
+
+
+def poll_gates(session: Run, now_ns: int) -> int:
+    """Take changed gates into force; every change is a record. Returns how many there were."""
+    changes = session.gates.changes(now_ns) if session.gates is not None else []
+    for settings, change in changes:
+        session.engine.opening.gates.set_settings(settings, change, now_ns)
+    return len(changes)
 
 
 def _poll_rollout(session: Run, now_ns: int) -> int:
@@ -541,7 +591,16 @@ def facts_of(session: Run) -> RunFacts:
         shares=TimeShares(regime=_shares(tally.regimes), governor=_shares(tally.governor)), records=dict(tally.topics),
         notes=(*_notes(session), f"records hash {engine.records.recorder.digest}", *recording.notes),
         models=model_facts(engine), models_at_end=models_state(engine, recording.start_ns),
-        pilot=_pilot_facts(session),
+        pilot=_pilot_facts(session), gates=_gate_facts(engine),
+    )
+
+
+def _gate_facts(engine: Engine) -> GateFacts:
+    gates, refusals = engine.opening.gates, engine.records.tally.refusals
+    return GateFacts(
+        settings=gates.settings, mode=gates.mode, judged=gates.counts.judged, passed=tuple(gates.counts.passed),
+        unmeasured=tuple(gates.counts.unmeasured), changes=engine.records.tally.topics["gates.changed"],
+        refused={gate: refusals[ROAD_REASONS[ROAD_SPREAD + place]] for place, gate in enumerate(GATES)},
     )
 
 
@@ -572,6 +631,8 @@ def _notes(session: Run) -> list[str]:
         notes.append(session.intents_statement())
     if session.rollout is not None and session.rollout.notice:
         notes.append(session.rollout.notice)
+    if session.gates is not None and session.gates.file.notice:
+        notes.append(session.gates.file.notice)
     if engine.shield.failures:
         notes.append(f"{engine.shield.failures} observation failures were kept from trading: {engine.shield.last}")
     if session.outside.bus.notice:
@@ -595,6 +656,8 @@ def _shadow_facts(engine: Engine) -> ShadowFacts:
     return ShadowFacts(
         r=np.array(shadows.r)[order], blocked=blocked, ts_ns=ts_ns, life_ns=end_ns - ts_ns,
         complete=seq < np.where(blocked, blocked_until, allowed_until),
+        settled=seq < min(allowed_until, blocked_until), net_bps=np.array(shadows.net_bps)[order],
+        traded=np.array(shadows.traded, dtype=np.bool_)[order], gates=np.array(shadows.gates, dtype=np.int64)[order],
     )
 
 

@@ -21,6 +21,7 @@ from quantum_trader.app.runs.model_state import ModelsState
 from quantum_trader.app.runs.scheduled_models import ScheduledModel
 from quantum_trader.domain.trading import ClosedTrade
 from quantum_trader.live.bus import Bus
+from quantum_trader.models.gates import GateSettings
 from quantum_trader.policy.pilot_evidence import ShadowDay, ShadowTrade
 
 FloatArray = npt.NDArray[np.float64]
@@ -198,6 +199,10 @@ class ShadowFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     ts_ns: IntArray  # (M,) time of the signal
     life_ns: IntArray  # (M,) how long the shadow trade lasted
     complete: BoolArray  # (M,) whether every earlier signal of its kind has a known result
+    settled: BoolArray  # (M,) the same of all signals, whatever their kind
+    net_bps: FloatArray  # (M,) of the entry's notional, after costs and funding
+    traded: BoolArray  # (M,)
+    gates: IntArray  # (M,) bits of the gates that did not pass and, higher, of those not measured (signal_gates)
 
 
 class CostFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,6 +243,18 @@ class PilotFacts(msgspec.Struct, frozen=True, kw_only=True):
     known_until_end: bool = False  # whether the run had no later ones
 
 
+class GateFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the six gates said of a run's signals; lists have one entry a gate, in the order of GATES."""
+
+    settings: GateSettings  # in force at the end
+    mode: str  # of the signals
+    judged: int  # signals
+    passed: tuple[int, ...]
+    unmeasured: tuple[int, ...]
+    refused: dict[str, int]  # gate -> signals that it refused, as the first enforced one
+    changes: int = 0  # how often other settings were put into force
+
+
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The raw facts of a finished run, as the runner collected them.
 
@@ -273,6 +290,7 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     models: ModelFacts | None = None  # None: the intraday ensemble gave the signals
     models_at_end: ModelsState | None = None  # what they lack, and since when there has been no signal
     pilot: PilotFacts | None = None  # None: there was none
+    gates: GateFacts | None = None
 
 
 class RunStats(msgspec.Struct, frozen=True, kw_only=True):

@@ -73,7 +73,7 @@ class TrainingLines:
         return None
 
 
-class TrainingTable:
+class LiveTrainingTable:
     """Draws a table of the newest look, with the course of the reward below it."""
 
     def __init__(self, console: Console) -> None:
@@ -92,7 +92,7 @@ class TrainingTable:
             self._rewards = self._rewards[::2]
         self._live.update(training_table(look, self._rewards, self._console.size.width), refresh=True)
 
-    def __enter__(self) -> TrainingTable:
+    def __enter__(self) -> LiveTrainingTable:
         self._live.start()
         return self
 
@@ -117,8 +117,8 @@ def training_table(look: TrainingLook, rewards: list[float], width: int) -> Grou
     return Group(head, table, Text(f"median reward {sparkline(rewards, max(20, width - 20))}"))
 
 
-def screen_for(console: Console) -> TrainingTable | TrainingLines:
+def screen_for(console: Console) -> LiveTrainingTable | TrainingLines:
     """The table where *console* is a terminal that can hold it, else lines."""
     if holds_live_tables(console):
-        return TrainingTable(console)
+        return LiveTrainingTable(console)
     return TrainingLines(lambda line: console.print(line, soft_wrap=True, highlight=False))

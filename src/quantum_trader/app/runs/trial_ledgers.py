@@ -12,9 +12,9 @@ import msgspec
 
 from quantum_trader.app.runs.registries import registry_folder
 from quantum_trader.domain.errors import QuantumTraderError
-from quantum_trader.lab.learning.evolution import P_VALUE
+from quantum_trader.lab.learning.evolution import EVIDENCE_P_VALUE
 from quantum_trader.lab.registry.state import ALIASES, PROMOTE
-from quantum_trader.lab.trials.ledger import Recorded, TrialLedger
+from quantum_trader.lab.trials.ledger import RecordedTrials, TrialLedger
 from quantum_trader.lab.trials.record import SEED, SETTING, Trial, hash_of_values, with_moments
 from quantum_trader.lab.trials.summary import BestTrial, PromotedModel, best_on
 
@@ -43,7 +43,7 @@ def ledger_folder(given: Path | str | None) -> Path:
     return Path(named) if named else registry_folder(None).parent / TRIALS_FOLDER
 
 
-def open_ledger(given: Path | str | None) -> TrialLedger:
+def open_trials(given: Path | str | None) -> TrialLedger:
     """The ledger in the folder *given*, or this user's."""
     return TrialLedger(ledger_folder(given))
 
@@ -87,7 +87,7 @@ def _models_of(setting: Setting) -> list[Any]:
 
 def record_sweep(
     ledger: TrialLedger, settings: RunSettings, results: Sequence[SettingResult], data_hash: str, intents_hash: str = ""
-) -> tuple[Recorded, BestTrial | None]:
+) -> tuple[RecordedTrials, BestTrial | None]:
     """Record a sweep's settings; returns that, and the best trial of all that are on record for these data."""
     recorded = ledger.record(sweep_trials(settings, results, data_hash, intents_hash), ledger.new_run(SWEEP))
     records = [one for one in ledger.read(data_hash).records if one.trial.data_hash == data_hash]
@@ -133,5 +133,5 @@ def _p_value_of(registry: ModelRegistry, model_id: str) -> float | None:
         record = registry.verify_model(model_id).record
     except QuantumTraderError:
         return None
-    value = None if record is None else record.metrics.get(P_VALUE)
+    value = None if record is None else record.metrics.get(EVIDENCE_P_VALUE)
     return value if value is not None and 0.0 <= value <= 1.0 else None

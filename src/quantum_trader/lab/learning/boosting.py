@@ -31,6 +31,7 @@ class BoostingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     depth: int = 4  # splits on a path
     learning_rate: float = 0.03
     least_weight: float = 50.0  # of the Hessian in a leaf; a sample of weight 1 adds at most 0.25
+    least_share: float = 0.01  # of all samples that is enough in a leaf, where these are few
     l2: float = 10.0  # penalty on a leaf's value
     row_share: float = 0.5  # of the samples for each tree
     column_share: float = 0.5  # of the features for each tree
@@ -39,16 +40,18 @@ class BoostingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     def __post_init__(self) -> None:
         for key, low, high in (
             ("rounds", 1, MOST_ROUNDS), ("depth", 1, 12), ("learning_rate", 1e-4, 1.0), ("least_weight", 0.0, 1e9),
-            ("l2", 0.0, 1e9), ("row_share", 0.01, 1.0), ("column_share", 0.01, 1.0), ("bins", 2, 4096),
+            ("least_share", 0.0, 0.5), ("l2", 0.0, 1e9), ("row_share", 0.01, 1.0),
+            ("column_share", 0.01, 1.0), ("bins", 2, 4096),
         ):
             value = getattr(self, key)
             require(low <= value <= high, f"boosting.{key}", value, f"must be {low:g} to {high:g}")
 
-    def parameters(self, seed: int, threads: int) -> dict[str, Any]:
-        """What XGBoost is given. The number of threads does not change the trees."""
+    def parameters(self, samples: int, seed: int, threads: int) -> dict[str, Any]:
+        """What XGBoost is given for so many *samples*. The number of threads does not change the trees."""
+        least = min(self.least_weight, self.least_share * 0.25 * samples)
         return {
             "objective": "binary:logistic", "base_score": BASE_SCORE, "tree_method": "hist", "device": "cpu",
-            "max_depth": self.depth, "eta": self.learning_rate, "min_child_weight": self.least_weight,
+            "max_depth": self.depth, "eta": self.learning_rate, "min_child_weight": least,
             "lambda": self.l2, "subsample": self.row_share, "colsample_bytree": self.column_share,
             "max_bin": self.bins, "seed": seed, "nthread": threads, "verbosity": 0,
         }
@@ -61,7 +64,7 @@ def train_booster(  # the samples, and how they are learned
     import xgboost
 
     data = xgboost.QuantileDMatrix(rows, labels, weight=weights, nthread=threads, max_bin=settings.bins)
-    return xgboost.train(settings.parameters(seed, threads), data, settings.rounds)
+    return xgboost.train(settings.parameters(len(labels), seed, threads), data, settings.rounds)
 
 
 def booster_arrays(booster: xgboost.Booster) -> tuple[TreeArrays, float]:

@@ -33,10 +33,10 @@ from quantum_trader.lab.learning.probability_scores import (
     squared_errors,
     time_blocks,
 )
-from quantum_trader.lab.learning.trend_line import TrendLine, trend_line
+from quantum_trader.lab.learning.trend_line import MetricTrend, trend_line
 from quantum_trader.market.arrays import Floats, Ints
 
-P_VALUE: Final = "p_value"  # name of the metric: one-sided, of an out-of-sample AUC of 0.5 or less
+EVIDENCE_P_VALUE: Final = "p_value"  # name of the metric: one-sided, of an out-of-sample AUC of 0.5 or less
 _LEAST_A_DAY: Final = 20  # samples of a day whose metric counts
 _TREND_METRICS: Final = ("auc", "brier", "log_loss", "ece")
 
@@ -102,16 +102,6 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(one.told for one in self.checks if not one.passed)
 
 
-class MetricTrend(msgspec.Struct, frozen=True, kw_only=True):
-    """A metric of each day, and the line through it."""
-
-    metric: str
-    days_ns: tuple[int, ...]  # UTC midnight
-    values: tuple[float, ...]
-    samples: tuple[int, ...]
-    line: TrendLine  # per day
-
-
 class ModelDrift(msgspec.Struct, frozen=True, kw_only=True):
     """What has drifted since a model was evaluated."""
 
@@ -168,7 +158,7 @@ class ModelEvolutionTracker:
             return Readiness(model_id=model_id, champion_id=champion_id, checks=(told,), scores=None)
         scores = evidence_scores(evidence)
         checks = (*own_checks(evidence, scores, self.rules), *self._champion_checks(evidence, champion_id))
-        return Readiness(model_id=model_id, champion_id=champion_id, checks=checks, scores=scores)
+        return Readiness(model_id=evidence.model_id, champion_id=champion_id, checks=checks, scores=scores)
 
     def _champion_checks(self, evidence: ModelEvidence, champion_id: str) -> tuple[ReadinessCheck, ...]:
         """Newer data than the champion's, and better than it."""

@@ -39,7 +39,7 @@ CONSTANT, LOGISTIC = "constant", "logistic"
 CONVICTION_SHARE: Final = 0.2  # of the samples, those whose probability is farthest from one half
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class BaselineComparison(msgspec.Struct, frozen=True, kw_only=True):
     """A learner beside a baseline on the same samples; below 0 the learner's loss is lower."""
 
     baseline: str
@@ -61,7 +61,7 @@ class UnseenResult(msgspec.Struct, frozen=True, kw_only=True):
     """A learner's probabilities on unseen samples."""
 
     scores: ProbabilityScores
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[BaselineComparison, ...]
     all_bets: BetResult
     strong_bets: BetResult  # the fifth of the samples with the strongest conviction
 
@@ -216,7 +216,7 @@ def _unseen_result(table: TrainingTable, predicted: UnseenPredictions) -> Unseen
     labels, weights = table.labels[test].astype(np.float64), table.weights[test]
     mine = predicted.probabilities
     comparisons = tuple(
-        Comparison(
+        BaselineComparison(
             baseline=name,
             log_loss=loss_difference(log_losses(labels, mine), log_losses(labels, other), weights, blocks),
             brier=loss_difference(squared_errors(labels, mine), squared_errors(labels, other), weights, blocks),

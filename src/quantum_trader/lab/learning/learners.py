@@ -13,7 +13,7 @@ from quantum_trader.lab.learning.learning_settings import LearningSettings
 from quantum_trader.lab.learning.linear_training import LinearSettings, train_linear
 from quantum_trader.lab.learning.training_table import TrainingTable
 from quantum_trader.market.arrays import Floats, Ints
-from quantum_trader.models.learned.artefact import BOOSTING, Arrays
+from quantum_trader.models.learned.artefact import BOOSTING, ModelArrays
 from quantum_trader.models.learned.linear import LinearArrays, LinearScorer
 from quantum_trader.models.learned.trees import TreeEnsemble
 
@@ -27,7 +27,7 @@ PLAIN_LOGISTIC = LinearSettings(l2=1.0)
 class Fitted(msgspec.Struct, frozen=True, kw_only=True):
     """A fitted learner: what live scoring reads, and of boosted trees the booster itself."""
 
-    arrays: Arrays
+    arrays: ModelArrays
     base_margin: float
     booster: xgboost.Booster | None = None
 

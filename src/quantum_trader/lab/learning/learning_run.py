@@ -13,15 +13,15 @@ import msgspec
 from quantum_trader import __version__
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.private_files import make_private_folder, why_unwritable
-from quantum_trader.lab.learning.evolution import P_VALUE
+from quantum_trader.lab.learning.evolution import EVIDENCE_P_VALUE
+from quantum_trader.lab.learning.leakage_checks import Recompute
 from quantum_trader.lab.learning.learning_result import LearnedOutcome, LearningDocument, load_learning, save_learning
 from quantum_trader.lab.learning.learning_settings import LEARNERS, LearningSettings
 from quantum_trader.lab.learning.learning_steps import LearningSteps
 from quantum_trader.lab.learning.model_folders import (
     CardFacts,
-    Recompute,
-    artefact_of,
     check_leakage,
+    learned_artefact_of,
     model_metrics,
     save_learned,
 )
@@ -38,7 +38,7 @@ MODEL_TRAIN: Final = "model train"
 _ID_LETTERS: Final = 12
 
 
-Record = Callable[[Sequence[Trial], str], None]  # what was tried, and the run that tried it
+RecordSession = Callable[[Sequence[Trial], str], None]  # what was tried, and the run that tried it
 
 
 class LearningPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +86,8 @@ def learner_trials(
         found.append(Trial(
             source=MODEL_TRAIN, kind=MODEL, label=f"{plan.name}-{learner}",
             settings_hash=hash_of_values({**decisive, "learner": learner}), data_hash=plan.data_hash,
-            settings={"learner": learner, "seed": plan.settings.seed, **plan.facts}, p_value=metrics.get(P_VALUE),
+            settings={"learner": learner, "seed": plan.settings.seed, **plan.facts},
+            p_value=metrics.get(EVIDENCE_P_VALUE),
             metrics=metrics, model_id="" if trained is None else trained.model_id,
         ))
     return found
@@ -106,7 +107,7 @@ def session_of_learning(identity: Mapping[str, Any]) -> str:
 
 def train_models(  # what is trained, on what, where and how
     folder: Path, table: TrainingTable, plan: LearningPlan, options: LearningOptions,
-    tell: Callable[[str], None], now_ns: Callable[[], int], record: Record = lambda trials, run: None,
+    tell: Callable[[str], None], now_ns: Callable[[], int], record: RecordSession = lambda trials, run: None,
 ) -> LearningDocument | None:
     """Train *plan* on *table* in *folder*, from the steps that are there; None where it was stopped before its end.
 
@@ -143,7 +144,7 @@ def train_models(  # what is trained, on what, where and how
     )
     outcomes = []
     for made in trained:
-        artefact = artefact_of(table, made, facts, leakage, model_metrics(made.result))
+        artefact = learned_artefact_of(table, made, facts, leakage, model_metrics(made.result))
         save_learned(folder / made.learner, artefact)
         outcomes.append(LearnedOutcome(
             learner=made.learner, folder=made.learner, model_id=artefact.model_id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,21 +16,20 @@ from quantum_trader.lab.learning.evidence_file import (
     LeakageFinding,
     ModelEvidence,
     encode_evidence,
-    sample_keys,
 )
-from quantum_trader.lab.learning.evolution import P_VALUE
+from quantum_trader.lab.learning.evolution import EVIDENCE_P_VALUE
 from quantum_trader.lab.learning.fold_results import LearnerResult
 from quantum_trader.lab.learning.leakage_checks import (
     FEATURE_TIMES,
     SINGLE_FEATURE,
     TRUNCATION,
+    Recompute,
     check_feature_times,
     check_single_features,
     check_truncation,
 )
 from quantum_trader.lab.learning.trainer import TrainedLearner
 from quantum_trader.lab.learning.training_table import TrainingTable
-from quantum_trader.market.arrays import Floats
 from quantum_trader.models.learned.artefact import (
     ARRAYS_FILE,
     CARD_FILE,
@@ -44,7 +42,6 @@ from quantum_trader.models.port import Exit
 from quantum_trader.policy.storage import write_atomically
 
 TRUNCATED_ROWS: Final = 200  # samples whose features are computed anew from what was known then
-Recompute = Callable[[int], Floats]  # features (F,) of the sample at a place, from what was known at its start
 
 
 class CardFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,11 +90,10 @@ def evidence_of(table: TrainingTable, trained: TrainedLearner, features_hash: st
     picked = np.unique(
         np.linspace(0, len(table.labels) - 1, min(MOST_REFERENCE_ROWS, len(table.labels))).round().astype(np.int64)
     )
-    symbols = np.array(table.symbols)[table.symbol[test]]
     return encode_evidence(ModelEvidence(
         model_id="", created_ns=newest,  # not the time of training: the same training gives the same file
         data_from_ns=int(table.starts_ns[0]), data_until_ns=newest, features_hash=features_hash,
-        keys=sample_keys(symbols.tolist(), table.starts_ns[test], np.ones(len(test))),
+        keys=table.keys[test],
         probabilities=trained.unseen.probabilities, labels=table.labels[test].astype(np.float64),
         starts_ns=table.starts_ns[test], ends_ns=table.ends_ns[test], weights=table.weights[test],
         feature_names=table.names, leakage_checks=leakage.checks, leakage=leakage.findings,
@@ -116,12 +112,12 @@ def model_metrics(result: LearnerResult) -> dict[str, float | None]:
         found |= {f"{name}_auc": baseline.auc.value, f"{name}_brier": baseline.brier.value,
                   f"{name}_log_loss": baseline.log_loss.value}
     found |= {
-        P_VALUE: result.p_value, "net_bps": bets.all_bets.net_bps, "strong_net_bps": bets.strong_bets.net_bps,
+        EVIDENCE_P_VALUE: result.p_value, "net_bps": bets.all_bets.net_bps, "strong_net_bps": bets.strong_bets.net_bps,
     }
     return {name: value if value is not None and np.isfinite(value) else None for name, value in found.items()}
 
 
-def artefact_of(
+def learned_artefact_of(
     table: TrainingTable, trained: TrainedLearner, facts: CardFacts, leakage: LeakageReport,
     metrics: dict[str, float | None],
 ) -> LearnedArtefact:

@@ -16,7 +16,7 @@ from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.errors import DataError, require
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.lab.learning.labels import triple_barrier, vertical_barriers
-from quantum_trader.lab.learning.training_table import TrainingTable, joined, sample_weights
+from quantum_trader.lab.learning.training_table import TrainingTable, joined_tables, sample_weights
 from quantum_trader.market.arrays import Bools, Floats, Ints
 from quantum_trader.market.costs import (
     BPS,
@@ -71,7 +71,7 @@ def signal_samples(
     if not tables:
         raise DataError(f"{source}: no symbol has the 97 bars of {interval_name(bars.length_ns)} and the horizon of "
                         f"{labels.horizon} that a sample needs; give more bars")
-    table = joined(tables)
+    table = joined_tables(tables)
     weights = sample_weights(table.starts_ns, table.ends_ns, bars.length_ns, labels.oldest_weight)
     return msgspec.structs.replace(table, weights=weights, source=source)
 
@@ -105,7 +105,8 @@ def _of_symbol(
         names=NAMES, rows=rows[chosen], labels=(gross > 0.0).astype(np.int64), starts_ns=starts,
         ends_ns=opens[last] + bars.length_ns, known_ns=starts, net_returns=gross - cost - funding,
         net_against=-gross - cost + funding, weights=np.ones(len(chosen)), symbol=np.zeros(len(chosen), dtype=np.int64),
-        symbols=(bars.symbols[index],), interval=interval_name(bars.length_ns),
+        sides=np.ones(len(chosen), dtype=np.int64), symbols=(bars.symbols[index],),
+        interval=interval_name(bars.length_ns),
     )
 
 

@@ -40,7 +40,7 @@ from quantum_trader.lab.learning.learning_steps import LearningSteps, StepArrays
 from quantum_trader.lab.learning.probability_scores import auc_of
 from quantum_trader.lab.learning.purged_folds import PurgedFold, purged_walk_forward
 from quantum_trader.lab.learning.training_table import TrainingTable
-from quantum_trader.models.learned.artefact import BOOSTING, Arrays
+from quantum_trader.models.learned.artefact import BOOSTING, ModelArrays
 from quantum_trader.models.learned.calibration import Calibration
 from quantum_trader.models.learned.linear import LinearArrays
 from quantum_trader.models.learned.trees import TreeArrays
@@ -73,7 +73,7 @@ class TrainedLearner(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One learner, trained on all samples, and what its walk-forward says of it."""
 
     learner: str
-    arrays: Arrays
+    arrays: ModelArrays
     base_margin: float
     calibration: Calibration
     calibration_method: str

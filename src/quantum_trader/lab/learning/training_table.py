@@ -12,13 +12,16 @@ import numpy.typing as npt
 
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.errors import DataError, require
+from quantum_trader.lab.learning.evidence_file import Keys, sample_keys
 from quantum_trader.lab.learning.uniqueness import average_uniqueness, bar_spans, mean_one, time_decay
 from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.market.intervals import interval_ns
 from quantum_trader.models.learned.artefact import LearningData
 
 LEAST_SAMPLES: Final = 200
-_TYPES: Final = {"<i8": ("labels", "starts_ns", "ends_ns", "known_ns"), "<f8": ("weights", "net_returns")}
+_TYPES: Final = {
+    "<i8": ("labels", "starts_ns", "ends_ns", "known_ns", "symbol", "sides"), "<f8": ("weights", "net_returns"),
+}
 
 
 class TrainingTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -38,6 +41,7 @@ class TrainingTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     net_against: Floats  # (n,) of the opposite bet; NaN where there is none
     weights: Floats  # (n,) of a sample in training and scores; their mean is 1
     symbol: Ints  # (n,) place in *symbols*
+    sides: Ints  # (n,) of the bet: 1 long, -1 short
     symbols: tuple[str, ...]
     interval: str = ""  # of the bars; empty where there are none
     source: str = ""  # of the samples, in words
@@ -45,7 +49,8 @@ class TrainingTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def checked(self) -> TrainingTable:
         """This table; DataError or InputError where it cannot be trained on."""
         count = len(self.labels)
-        for name in ("rows", "starts_ns", "ends_ns", "known_ns", "net_returns", "net_against", "weights", "symbol"):
+        for name in ("rows", "starts_ns", "ends_ns", "known_ns", "net_returns", "net_against", "weights", "symbol",
+                     "sides"):
             have = len(getattr(self, name))
             require(have == count, name, have, f"must have one value for each of {count} labels")
         require(self.rows.ndim == 2 and self.rows.shape[1] == len(self.names), "rows", self.rows.shape,
@@ -55,9 +60,16 @@ class TrainingTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
                             "give more bars or symbols, or shorter bars with --bars")
         require(bool((np.diff(self.starts_ns) >= 0).all()), "starts_ns", "out of order", "must not fall")
         require(bool(np.isin(self.labels, (0, 1)).all()), "labels", np.unique(self.labels)[:3], "are 0 or 1")
+        if len(np.unique(self.keys)) < count:
+            raise DataError(f"{self.source}: two samples are of one symbol, time and side: each bet counts once")
         if not 0 < int(self.labels.sum()) < count:
             raise DataError(f"{self.source}: all {count} labels are {self.labels[0]}: there is nothing to tell apart")
         return self
+
+    @property
+    def keys(self) -> Keys:
+        """A number (n,) for each sample, the same in every training."""
+        return sample_keys(np.array(self.symbols)[self.symbol].tolist(), self.starts_ns, self.sides)
 
     def take(self, chosen: Ints) -> TrainingTable:
         """The samples at the places *chosen*."""
@@ -75,7 +87,6 @@ class TrainingTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         for kind, names in _TYPES.items():
             for name in names:
                 found.update(np.ascontiguousarray(getattr(self, name), dtype=kind).tobytes())
-        found.update(np.ascontiguousarray(self.symbol, dtype="<i8").tobytes())
         return found.hexdigest()
 
     def snapshot(self) -> LearningData:
@@ -117,7 +128,7 @@ def sample_weights(starts_ns: Ints, ends_ns: Ints, length_ns: int, oldest: float
     return mean_one(unique * time_decay(unique, oldest))
 
 
-def joined(tables: Sequence[TrainingTable]) -> TrainingTable:
+def joined_tables(tables: Sequence[TrainingTable]) -> TrainingTable:
     """The samples of *tables*, which are alike but for their symbols, as one in order of time."""
     first = tables[0]
     symbols = tuple(dict.fromkeys(name for table in tables for name in table.symbols))

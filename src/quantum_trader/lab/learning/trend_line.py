@@ -23,6 +23,16 @@ class TrendLine(msgspec.Struct, frozen=True, kw_only=True):
     p_value: float  # of no slope, two-sided
 
 
+class MetricTrend(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric of each day, and the line through it."""
+
+    metric: str
+    days_ns: tuple[int, ...]  # UTC midnight
+    values: tuple[float, ...]
+    samples: tuple[int, ...]  # behind each value: predictions, or training sessions
+    line: TrendLine  # per day
+
+
 def trend_line(times: Sequence[float], values: Sequence[float]) -> TrendLine:
     """Fit a line to *values* at *times*; values that are not known (NaN) are left out. Raises InputError."""
     require(len(times) == len(values), "values", len(values), f"must have one per time ({len(times)})")

@@ -30,7 +30,7 @@ TRADE, SHADOW = "trade", "shadow"
 _RULES: Final = RolloutRules(min_count=30)
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ModelOutcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One trade or shadow trade of a model."""
 
     symbol: str
@@ -65,7 +65,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     last_ns: TimeNs = 0
 
 
-class Span(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class InForceSpan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For how long a model was in force; *until_ns* 0: it still is."""
 
     from_ns: TimeNs
@@ -81,9 +81,9 @@ class ModelOutcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     mode: str  # REPLAY, PAPER, LIVE ..., as the run states it
     until_ns: TimeNs  # the journal's newest record
     shared: bool  # it gave signals together with other models
-    spans: tuple[Span, ...]
-    trades: tuple[Outcome, ...]
-    shadows: tuple[Outcome, ...]
+    spans: tuple[InForceSpan, ...]
+    trades: tuple[ModelOutcome, ...]
+    shadows: tuple[ModelOutcome, ...]
     format: int = FORMAT
 
     @property
@@ -97,7 +97,7 @@ class ModelOutcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return summary_of(self.shadows)
 
 
-def summary_of(outcomes: Sequence[Outcome]) -> Summary:
+def summary_of(outcomes: Sequence[ModelOutcome]) -> Summary:
     """The figures of *outcomes*."""
     known = sorted((one for one in outcomes if one.r is not None), key=lambda one: (one.entry_ns, one.symbol))
     results = [one.r for one in known if one.r is not None]
@@ -118,7 +118,7 @@ def summary_of(outcomes: Sequence[Outcome]) -> Summary:
     )
 
 
-def _result(one: Outcome) -> float:
+def _result(one: ModelOutcome) -> float:
     """What decides whether it won: money where it moved some, else R."""
     if one.pnl is not None:
         return one.pnl

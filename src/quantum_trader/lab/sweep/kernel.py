@@ -16,7 +16,7 @@ import numpy as np
 from numba import carray
 
 from quantum_trader.domain.average_entry import entry_after_fill
-from quantum_trader.domain.enums import GOV_EMERGENCY, RISK_NONE, RISK_REDUCED, TAG_BAD
+from quantum_trader.domain.enums import GOV_EMERGENCY, RISK_NONE, RISK_REDUCED, TAG_BAD, VOL_HIGH
 from quantum_trader.domain.instrument import floor_to, round_to
 from quantum_trader.engine.accounting import (
     broken_by_command,
@@ -34,6 +34,7 @@ from quantum_trader.engine.road import (
     ROAD_PENDING,
     ROAD_REDUCES,
     ROAD_SIZE,
+    ROAD_SPREAD,
     entry_stop,
     gate,
     planned_stop,
@@ -45,6 +46,7 @@ from quantum_trader.lab.sweep.columns import (
     bar,
     counter,
     exit_reason,
+    gate_limit,
     instrument,
     measure,
     money,
@@ -91,8 +93,10 @@ from quantum_trader.lab.sweep.layout import (
 from quantum_trader.lab.sweep.memory import pointer, shift
 from quantum_trader.lab.sweep.policy import measured_symbol, policy_step, stop_distance
 from quantum_trader.market import performance as perf
-from quantum_trader.market.costs import fill_cost_bps
+from quantum_trader.market.costs import fill_cost_bps, round_trip_bps
 from quantum_trader.market.jit import compiled, kernel
+from quantum_trader.models.entry_features import direction_edge_bps, signal_cost_bps
+from quantum_trader.models.gates import OF_FORECAST, GateInputs, GateLimits, first_gate, payoff_ratio, refused_gates
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.core import next_streak
 from quantum_trader.policy.enforcement import SWITCH_POSITION_LIMITS, SWITCH_RISK_SIZING, Settings, settings_in_use
@@ -111,6 +115,12 @@ from quantum_trader.risk import (
 from quantum_trader.signals import shadow
 from quantum_trader.venues.paper import fills
 
+_direction_edge = compiled(direction_edge_bps)
+_signal_cost = compiled(signal_cost_bps)
+_round_trip = compiled(round_trip_bps)
+_refused_gates = compiled(refused_gates)
+_first_gate = compiled(first_gate)
+_payoff_ratio = compiled(payoff_ratio)
 _round_to = compiled(round_to)
 _floor_to = compiled(floor_to)
 _entry_after_fill = compiled(entry_after_fill)
@@ -187,7 +197,7 @@ def _bars(t, tape, levels, rules):
     return Bars(
         tape.ts_ns[t], tape.ts_ns[t] + rules.interval_ns, shift(tape.ohlc, at * bar.SIZE), shift(tape.present, at),
         shift(tape.mark, at), shift(tape.cost_bps, at), shift(tape.cost_bps, at + rules.size),
-        shift(tape.funding_count, at), shift(levels.key, at + t), tape.quality[t],
+        shift(tape.funding_count, at), shift(tape.funding_due, at), shift(levels.key, at + t), tape.quality[t],
     )
 
 
@@ -736,11 +746,24 @@ def _meet_bars(bars, tape, profile, rules, desk, outcome):
 
 # ---- completed bars ------------------------------------------------------------------------------------------------
 @kernel
+def _count_payoff(r, desk):
+    """Count the result of one more shadow trade, in R."""
+    desk.counts[counter.SHADOWS] += 1
+    if r > 0.0:
+        desk.counts[counter.SHADOWS_WON] += 1
+        desk.money[money.SHADOW_WON] += r
+    elif r < 0.0:
+        desk.counts[counter.SHADOWS_LOST] += 1
+        desk.money[money.SHADOW_LOST] -= r
+
+
+@kernel
 def _take_shadows(first, last, tape, desk, outcome):
-    """Let results of shadow trades count for the symbols whose signals were not traded."""
+    """Let results of shadow trades count: for the payoff, and for the symbols whose signals were not traded."""
     for at in range(first, last):
+        r = tape.shadow_r[at]
+        _count_payoff(r, desk)
         if outcome.decision[tape.shadow_signal[at]] != ROAD_APPROVED:
-            r = tape.shadow_r[at]
             _record_shadow(shift(desk.performance, tape.shadow_symbol[at] * perf.SIZE), r)
             desk.counts[counter.SHADOW_WINS] = desk.counts[counter.SHADOW_WINS] + 1 if r > 0.0 else 0
             desk.counts[counter.RESULTS] = 1
@@ -1067,19 +1090,98 @@ def _pass_gates(s, signal_row, used, desk):
 
 
 @kernel
-def _take_signal(n, now_ns, tape, levels, rules, desk, outcome):
-    """Take signal *n* down the road and note how it fared."""
+def _gate_limits(targets, rules):
+    """The limits of the mode that signals have."""
+    row = shift(rules.gate_limits, 0)
+    if targets is not None:  # noqa: SIM102 - numba drops the branch without models
+        if targets.by_score != 0:
+            row = shift(rules.gate_limits, gate_limit.SIZE)
+    return GateLimits(
+        row[gate_limit.SPREAD_BPS], row[gate_limit.VOLUME_RATIO], int(row[gate_limit.REGIMES]),
+        row[gate_limit.MARGIN_BPS], row[gate_limit.VOLATILITY_FACTOR], row[gate_limit.CONFIDENCE],
+        row[gate_limit.WIN_PROBABILITY],
+    )
+
+
+@kernel
+def _trend_at(slot, tape, targets):
+    """The TREND code of a symbol's market at a moment; *slot*: its place in (T, S + 1)."""
+    if targets is None:
+        return int(tape.state[slot]) & 3
+    return int(targets.state[slot]) & 3
+
+
+@kernel
+def _gates_refuse(t, s, which, confidence, vol, edge, used, tape, targets, rules, desk):
+    """The ROAD code of the first of the gates *which* (bits) that refuses; ROAD_APPROVED where none does.
+
+    *vol*: volatility code. *edge*: expected return and cost, basis points. No meta-label is asked: its probability is
+    not known.
+    """
+    slot, counts, amounts = t * (rules.size + 1) + s + 1, desk.counts, desk.money
+    payoff = _payoff_ratio(
+        counts[counter.SHADOWS], counts[counter.SHADOWS_WON], amounts[money.SHADOW_WON], counts[counter.SHADOWS_LOST],
+        amounts[money.SHADOW_LOST],
+    )
+    inputs = GateInputs(
+        tape.measures[slot * measure.SIZE + measure.SPREAD_BPS], tape.volume_ratio[t * rules.size + s],
+        _trend_at(slot, tape, targets), 1 if vol >= VOL_HIGH else 0, edge[0], edge[1], confidence, used.min_confidence,
+        math.nan, payoff,
+    )
+    place = _first_gate(_refused_gates(inputs, _gate_limits(targets, rules)) & which)
+    return ROAD_APPROVED if place < 0 else ROAD_SPREAD + place
+
+
+@kernel
+def _signal_gates(n, t, s, row, used, tape, levels, rules, desk):
+    """The ROAD code of the enforced gates for signal *n* of the ensemble."""
+    sign, measures = int(row[signal.SIGN]), shift(tape.measures, (t * (rules.size + 1) + s + 1) * measure.SIZE)
+    trip = _round_trip(
+        rules.instruments[s * instrument.SIZE + instrument.TAKER_BPS], measures[measure.SLIPPAGE_BPS],
+        measures[measure.SPREAD_BPS],
+    )
+    expected = _direction_edge(row[signal.CONFIDENCE], row[signal.ATR], row[signal.PRICE], rules.gate_hours)
+    cost = _signal_cost(sign, trip, tape.funding_8h[t * rules.size + s], rules.gate_hours)
+    return _gates_refuse(
+        t, s, rules.gates, row[signal.CONFIDENCE], levels.signal_vol[n], (expected, cost), used, tape, None, rules, desk
+    )
+
+
+@kernel
+def _target_gates(t, s, vol, row, used, tape, targets, rules, desk):
+    """The ROAD code of the enforced gates for the target of symbol *s*, in volatility *vol*."""
+    at = targets.row[t] * rules.size + s
+    return _gates_refuse(
+        t, s, rules.gates, row[signal.CONFIDENCE], vol, (targets.expected_bps[at], targets.cost_bps[at]), used, tape,
+        targets, rules, desk,
+    )
+
+
+@kernel
+def _intent_gates(t, s, row, used, tape, targets, rules, desk):
+    """The ROAD code of the enforced gates for an outside intent, which has no forecast."""
+    return _gates_refuse(
+        t, s, rules.gates & ~OF_FORECAST, row[signal.CONFIDENCE], 0, (math.nan, math.nan), used, tape, targets, rules,
+        desk,
+    )
+
+
+@kernel
+def _take_signal(n, t, now_ns, tape, levels, rules, desk, outcome):
+    """Take signal *n* of moment *t* down the road and note how it fared."""
     s, entry = tape.signal_symbol[n], _on_tape(n, tape, levels)
     used = _settings_of(s, rules, desk)
     code = _pass_gates(s, entry.row, used, desk)
+    if code == ROAD_APPROVED and rules.gates != 0:
+        code = _signal_gates(n, t, s, entry.row, used, tape, levels, rules, desk)
     if code == ROAD_APPROVED:
         code = _enter(n, s, entry, used, now_ns, rules, desk, outcome)
     outcome.decision[n] = code
 
 
 @kernel
-def _take_intent(n, now_ns, tape, levels, rules, desk, outcome):
-    """Take outside intent *n* down the road and note how it fared; a reducing one closes its position."""
+def _take_intent(n, t, now_ns, tape, levels, targets, rules, desk, outcome):
+    """Take outside intent *n* of moment *t* down the road and note how it fared; a reducing one closes its position."""
     s = tape.signal_symbol[n]
     row = shift(desk.symbols, s * position.SIZE)
     if tape.signals[n * signal.SIZE + signal.REDUCES] != 0.0:
@@ -1091,6 +1193,8 @@ def _take_intent(n, now_ns, tape, levels, rules, desk, outcome):
     else:
         used, entry = _settings_of(s, rules, desk), _on_tape(n, tape, levels)
         code = _pass_gates(s, entry.row, used, desk)
+        if code == ROAD_APPROVED and rules.gates != 0:
+            code = _intent_gates(t, s, entry.row, used, tape, targets, rules, desk)
         if code == ROAD_APPROVED:
             code = _enter_intent(n, s, entry, used, now_ns, rules, desk, outcome)
     outcome.decision[n] = code
@@ -1105,26 +1209,27 @@ def _move_shadows(bars, rules, following):
     size, arrays = rules.size, _shadow_arrays(rules, following)
     return shadow.shadow_moment(
         bars.ts_ns, rules.interval_ns, following.max_bars, following.range_bps, following.fees,
-        carray(bars.ohlc, (size, bar.SIZE)), bars.present, bars.cost_bps, *arrays,
+        carray(bars.ohlc, (size, bar.SIZE)), bars.present, bars.cost_bps, bars.funding_due, *arrays,
     )
 
 
 @kernel
 def _shadow_arrays(rules, following):
-    """The shadow book's arrays: held, counts, closes, results."""
+    """The shadow book's arrays: held, counts, marks, results."""
     size = rules.size
     return (
         carray(following.held, (size, shadow.MAX_OPEN, shadow.SHADOW_SIZE)),
-        carray(following.counts, (size, shadow.COUNTS_SIZE)), carray(following.closes, (size,)),
+        carray(following.counts, (size, shadow.COUNTS_SIZE)), carray(following.marks, (size, shadow.MARKS_SIZE)),
         carray(following.resolved, (size * shadow.MAX_OPEN, shadow.RESULT_SIZE)),
     )
 
 
 @kernel
 def _take_results(count, rules, desk, following, outcome):
-    """Let *count* results of shadow trades count for the symbols whose signals were not traded."""
+    """Let *count* results of shadow trades count: for the payoff, and where their signals were not traded."""
     for at in range(count):
         row = shift(following.resolved, at * shadow.RESULT_SIZE)
+        _count_payoff(row[shadow.RESOLVED_NET_R], desk)
         if outcome.decision[int(row[shadow.RESOLVED_SEQ])] != ROAD_APPROVED:
             s, r = int(row[shadow.RESOLVED_SYMBOL]), row[shadow.RESOLVED_NET_R]
             _record_shadow(shift(desk.performance, s * perf.SIZE), r)
@@ -1227,6 +1332,8 @@ def _take_target(t, s, bars, tape, targets, target_pct, rules, desk, following, 
     held = shift(desk.symbols, s * position.SIZE)
     adds = held[position.STATE] == STATE_HELD and held[position.SIGN] == row[signal.SIGN]
     code = _pass_gates_to_add(row, used, desk) if adds else _pass_gates(s, row, used, desk)
+    if code == ROAD_APPROVED and rules.gates != 0:
+        code = _target_gates(t, s, vol, row, used, tape, targets, rules, desk)
     if code in (ROAD_FLIP, ROAD_PENDING):
         desk.stamps[s * stamp.SIZE + stamp.AGAIN] = counts[counter.AGAIN] = 1
     if code == ROAD_APPROVED:
@@ -1337,8 +1444,9 @@ def _manage_all(t, bars, targets, rules, desk):
 def _close_shadows(s, bars, rules, desk, following, outcome):
     """End the shadow trades of models' signals of symbol *s*, whose data ends here."""
     if following is not None:
-        held, marks, closes, resolved = _shadow_arrays(rules, following)
-        ended = shadow.close_shadows(s, held, marks, closes[s], bars.cost_bps[s], following.fees[s], resolved, 0)
+        held, counts, marks, resolved = _shadow_arrays(rules, following)
+        close, cost, fee = marks[s, shadow.MARK_CLOSE], bars.cost_bps[s], following.fees[s]
+        ended = shadow.close_shadows(s, held, counts, close, cost, fee, resolved, 0)
         _take_results(ended, rules, desk, following, outcome)
 
 
@@ -1444,11 +1552,11 @@ def _submit_entries(first, bars, rules, desk):
 
 
 @kernel
-def _take_intents(first, last, bars, tape, levels, rules, desk, outcome):
-    """Take the outside intents *first* to *last* one by one; the venue answers each before the next."""
-    for n in range(first, last):
+def _take_intents(t, bars, tape, levels, targets, rules, desk, outcome):
+    """Take the outside intents of moment *t* one by one; the venue answers each before the next."""
+    for n in range(tape.intent_from[t], tape.signal_from[t + 1]):
         waiting = desk.counts[counter.WAITING]
-        _take_intent(n, bars.now_ns, tape, levels, rules, desk, outcome)
+        _take_intent(n, t, bars.now_ns, tape, levels, targets, rules, desk, outcome)
         if desk.counts[counter.WAITING] > waiting:
             _submit_entries(waiting, bars, rules, desk)
 
@@ -1528,7 +1636,7 @@ def _run_moments(first, last, tape, levels, targets, profile, rules, desk, follo
         _follow_models(t, results, bars, tape, targets, profile, rules, desk, following, outcome)
         if tape.intent_from[t] > tape.signal_from[t]:
             for n in range(tape.signal_from[t], tape.intent_from[t]):
-                _take_signal(n, bars.now_ns, tape, levels, rules, desk, outcome)
+                _take_signal(n, t, bars.now_ns, tape, levels, rules, desk, outcome)
         if tape.shadow_span[2 * t + 1] > tape.shadow_span[2 * t]:
             _take_shadows(tape.shadow_span[2 * t], tape.shadow_span[2 * t + 1], tape, desk, outcome)
             _watch_streak(bars.now_ns, profile, desk)
@@ -1537,7 +1645,7 @@ def _run_moments(first, last, tape, levels, targets, profile, rules, desk, follo
         if counts[counter.WAITING] > waiting:
             _submit_entries(waiting, bars, rules, desk)
         if tape.signal_from[t + 1] > tape.intent_from[t]:
-            _take_intents(tape.intent_from[t], tape.signal_from[t + 1], bars, tape, levels, rules, desk, outcome)
+            _take_intents(t, bars, tape, levels, targets, rules, desk, outcome)
         _note_equity(bars.now_ns, equity, bars, rules, desk, outcome)
         if tape.hole_from[t + 1] > tape.hole_from[t]:
             _close_before_holes(t, bars, tape, profile, rules, desk, following, outcome)
@@ -1552,7 +1660,7 @@ def _bare_tape(tape):
         pointer(tape.signal_from), pointer(tape.signal_symbol), pointer(tape.signals), pointer(tape.shadow_span),
         pointer(tape.shadow_symbol), pointer(tape.shadow_signal), pointer(tape.shadow_r), pointer(tape.hole_from),
         pointer(tape.holes), pointer(tape.state), pointer(tape.measures), pointer(tape.atr), pointer(tape.funding_8h),
-        pointer(tape.intent_from),
+        pointer(tape.funding_due), pointer(tape.intent_from), pointer(tape.volume_ratio),
     )
 
 
@@ -1586,6 +1694,7 @@ def _bare_rules(rules):
         pointer(rules.limits), pointer(rules.instruments), pointer(rules.tiers), rules.leverage, rules.resume_hours,
         rules.trail_step_atr,
         rules.default_cost_bps, rules.range_bps, rules.liquidation_bps, rules.maker_bars, rules.maker_bps,
+        rules.gates, pointer(rules.gate_limits), rules.gate_hours,
     )
 
 
@@ -1598,6 +1707,7 @@ def _bare_targets(targets):
         targets.by_score, targets.stop_atr, targets.shadow_hours, targets.hours, pointer(targets.row),
         pointer(targets.target), pointer(targets.decided), pointer(targets.small), pointer(targets.confidence),
         pointer(targets.atr), pointer(targets.least), pointer(targets.most), pointer(targets.state),
+        pointer(targets.expected_bps), pointer(targets.cost_bps),
     )
 
 
@@ -1608,7 +1718,7 @@ def _bare_following(following):
         return None
     return Following(
         pointer(following.signal), pointer(following.market), pointer(following.terms), pointer(following.fees),
-        pointer(following.held), pointer(following.counts), pointer(following.closes), pointer(following.resolved),
+        pointer(following.held), pointer(following.counts), pointer(following.marks), pointer(following.resolved),
         following.max_bars, following.range_bps, following.first, following.room,
     )
 

@@ -55,7 +55,9 @@ class SweepTape(NamedTuple):
     measures: Any  # (T, S + 1, measure.SIZE) what thresholds are held against
     atr: Any  # (T, S) ATR of hourly bars
     funding_8h: Any  # (T, S) the newest known funding rate, per 8 hours
+    funding_due: Any  # (T, S) sum of the rates that fell due since the moment before, as the engine knows them
     intent_from: Any  # int64 (T,) the row behind a moment's last signal, where its intents begin
+    volume_ratio: Any  # (T, S) volume of the last hour over the mean of the last 24
 
 
 class Bars(NamedTuple):
@@ -69,6 +71,7 @@ class Bars(NamedTuple):
     cost_bps: Any  # before the moment
     cost_after_bps: Any
     funding_count: Any
+    funding_due: Any
     keys: Any  # (S + 1,)
     quality: Any
 
@@ -97,6 +100,9 @@ class Rules(NamedTuple):
     liquidation_bps: Any  # fee of a liquidation on top of the taker's
     maker_bars: Any  # for how many bars an entry rests post-only; 0: it goes at market
     maker_bps: Any  # how far the price must trade through an order that rests, basis points
+    gates: Any  # bits of the enforced gates of models.gates; 0: none, and then nothing of them is computed
+    gate_limits: Any  # (2, gate_limit.SIZE) of signals whose positions the regime table ends, and a score holds
+    gate_hours: Any  # that a signal of the ensemble is meant for
 
 
 class Targets(NamedTuple):
@@ -119,6 +125,8 @@ class Targets(NamedTuple):
     least: Any  # (D, S) notional to hold at least, in equities, for a portfolio volatility of 100 % a year
     most: Any  # (D, S) notional to hold at most
     state: Any  # uint8 (T, S + 1) as that of the tape, with trends on the models' bars where those are judged
+    expected_bps: Any  # (D, S) gross return that is expected over the horizon; NaN: not known
+    cost_bps: Any  # (D, S) of that time
 
 
 class Following(NamedTuple):
@@ -131,10 +139,10 @@ class Following(NamedTuple):
     market: Any  # (signals.columns.SIZE,) the symbol's measures, as far as its cost needs them
     terms: Any  # (stage.SYM_SIZE,)
     fees: Any  # (S,) taker fees, basis points
-    held: Any  # (S, MAX_OPEN, 7)
-    counts: Any  # int64 (S, 4)
-    closes: Any  # (S,)
-    resolved: Any  # (S * MAX_OPEN, 5)
+    held: Any  # (S, MAX_OPEN, SHADOW_SIZE)
+    counts: Any  # int64 (S, COUNTS_SIZE)
+    marks: Any  # (S, MARKS_SIZE)
+    resolved: Any  # (S * MAX_OPEN, RESULT_SIZE)
     max_bars: Any
     range_bps: Any
     first: Any  # row of the first signal in the outcome: the tape has the ones before

@@ -24,19 +24,20 @@ from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.market.costs import round_trip_bps
 from quantum_trader.market.jit import kernel
 from quantum_trader.market.performance import SymbolPerformance
-from quantum_trader.market.recording import Recording
+from quantum_trader.market.recording import Chunk, Recording
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.compiled import fill_overall
 from quantum_trader.risk.halts import empty_ticks
 from quantum_trader.signals import columns as col
 from quantum_trader.signals.kernel import SignalKernel
-from quantum_trader.signals.shadow import ShadowBook
+from quantum_trader.signals.shadow import RESOLVED_NET_R, RESOLVED_SEQ, RESOLVED_SYMBOL, ShadowBook
 from quantum_trader.venues.paper.funding import FundingSchedule
 from quantum_trader.venues.paper.settings import PaperSettings
 
 _SIGNAL_COLUMNS: Final = (col.SIGNAL, col.CONFIDENCE, col.ATR_1H, col.CLOSE, col.TREND)  # in the order of G_*
 _NO_INTENT: Final = [0.0] * (signal.SIZE - len(_SIGNAL_COLUMNS))
 ENSEMBLE: Final = "ensemble"  # the source of signals without models: the first of :attr:`SweepMarket.sources`
+_EIGHT_HOURS: Final = 8 * NS_PER_HOUR
 _NO_QUALITY: Final = 0.5  # the quality that the engine shows for signals of models
 
 
@@ -50,6 +51,11 @@ class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.engine.ungated:
             raise ConfigError("engine.ungated = true: a sweep trades as the system does; leave it out")
+        if self.engine.gates.meta_label and "meta_label" in self.engine.gates.enforced:
+            raise ConfigError(
+                f"gates.meta_label = {self.engine.gates.meta_label!r}: a sweep cannot ask a meta-label, whose answer "
+                "depends on each setting's own trades; observe the gate meta_label, or use `run`"
+            )
         if self.venue.participation is not None:
             raise ConfigError(
                 f"participation = {self.venue.participation!r}: a sweep fills whole orders; leave it out"
@@ -84,8 +90,7 @@ class _Signals:
     def close(self, count: int) -> None:
         """Take *count* resolved shadow trades."""
         for row in self.book.resolved[:count]:
-            index, seq, r = row.tolist()[:3]
-            self.shadows.append((int(index), int(seq) - 1, r))
+            self.shadows.append((int(row[RESOLVED_SYMBOL]), int(row[RESOLVED_SEQ]) - 1, float(row[RESOLVED_NET_R])))
 
     def take(self, market: Floats) -> None:
         """Take a moment's signals, in the order of the symbols."""
@@ -208,6 +213,9 @@ def _tape(
     )
     fees = np.array([one.taker_fee_bps for one in instruments])
     warm_up = _warm_up(recording, kernel_, fees, engine.funding_rate_8h)
+    known = warm_up.funding_8h
+    start = known[-1] if len(known) else np.full(len(fees), engine.funding_rate_8h)
+    due, row = _due_rates(recording, start), 0
     parts: dict[str, list[Any]] = {name: [] for name in SweepTape._fields}
     parts["cost_bps"].append(kernel_.out[None, :, col.TAKER_COST_BPS].copy())
     spans: list[tuple[int, int]] = []
@@ -216,14 +224,15 @@ def _tape(
         _refuse_bad_bars(recording, ts_ns, ohlcv, present)
         before = kernel_.out[:, col.TAKER_COST_BPS].copy()
         columns = kernel_.advance_all(ts_ns, ohlcv, present)
-        _walk(recording, ts_ns, ohlcv, present, holes, columns, before, signals, spans, signal_from, hole_from)
+        rates, row = due[row : row + len(ts_ns)], row + len(ts_ns)
+        bars = Chunk(ts_ns, ohlcv, present, holes)
+        _walk(recording, bars, rates, columns, before, signals, spans, signal_from, hole_from)
         if signals.of_models:
             columns[:, :, col.QUALITY] = _NO_QUALITY
         _append(parts, ts_ns, ohlcv, present, columns, len(recording.symbols))
     moments = np.concatenate(parts["ts_ns"])
     joined = {name: np.ascontiguousarray(np.concatenate(arrays)) for name, arrays in parts.items() if arrays}
-    known = warm_up.funding_8h
-    start = known[-1] if len(known) else np.full(len(fees), engine.funding_rate_8h)
+    joined["funding_due"] = due
     joined.update(_funding(recording, instruments, settings, moments))
     joined["funding_8h"] = np.ascontiguousarray(_known_rates(recording, recording.symbols, start, moments))
     shadows = signals.shadows
@@ -266,18 +275,49 @@ def _known_rates(recording: Recording, symbols: Sequence[str], start: Floats, mo
     return known
 
 
+def _due_rates(recording: Recording, start: Floats) -> Floats:
+    """The sums (T, S) of the funding rates that fall due after the moment before, as ``pilot.paid_rates`` has them.
+
+    *start* (S,): what symbols without any known payment are assumed to pay, per 8 hours.
+    """
+    moments = recording.times
+    due = np.zeros((len(moments), len(recording.symbols)))
+    crossed = np.diff(moments // _EIGHT_HOURS, prepend=moments[0] // _EIGHT_HOURS)
+    for index, symbol in enumerate(recording.symbols):
+        times, rates = recording.funding.get(symbol, (np.empty(0, dtype=np.int64), np.empty(0)))
+        at = np.searchsorted(moments, times)
+        inside = (at > 0) & (at < len(moments))
+        np.add.at(due[:, index], at[inside], np.asarray(rates)[inside])
+        if not _paid_before(recording, symbol):
+            first = int(at[0]) if len(at) else len(moments)
+            due[:first, index] = start[index] * crossed[:first]
+    return due
+
+
+def _paid_before(recording: Recording, symbol: str) -> bool:
+    """Whether the bars from before the range have a payment of *symbol*."""
+    earlier = recording.earlier
+    if earlier is None or symbol not in earlier.funding:
+        return False
+    return int(earlier.funding[symbol][0][0]) <= int(earlier.times[-1])
+
+
 def _walk(
-    recording: Recording, ts_ns: Ints, ohlcv: Floats, present: Any, holes: Any, columns: Floats, before: Floats,
+    recording: Recording, bars: Chunk, rates: Floats, columns: Floats, before: Floats,
     signals: _Signals, spans: list[tuple[int, int]], signal_from: list[int], hole_from: list[int],
 ) -> None:
-    """Go through a chunk's moments as the engine does: shadows meet the bars, then signals, intents, holes."""
-    hole_rows = holes.any(axis=1)
+    """Go through a chunk's moments as the engine does: shadows meet the bars, then signals, intents, holes.
+
+    *rates* (n, S): of the funding that is due at each moment.
+    """
+    ts_ns, ohlcv, present, holes = bars
+    hole_rows = np.any(holes, axis=1)
     fresh = (columns[:, :, col.SIGNAL] != 0.0).any(axis=1) & (not signals.of_models)
     cost = before
     for at, moment in enumerate(ts_ns.tolist()):
         first = len(signals.shadows)
         batch = MarketBatch(moment, recording.interval_ns, ohlcv[at], present[at])
-        signals.close(signals.book.on_bar(batch, cost))
+        signals.close(signals.book.on_bar(batch, cost, rates[at]))
         spans.append((first, len(signals.shadows)))
         if fresh[at]:
             signals.take(columns[at])
@@ -302,7 +342,7 @@ def _append(
         ("ts_ns", np.asarray(ts_ns, dtype=np.int64)), ("ohlc", ohlcv[:, :, :4]), ("present", present.view(np.uint8)),
         ("mark", columns[:, :, col.CLOSE]), ("cost_bps", columns[:, :, col.TAKER_COST_BPS]),
         ("quality", columns[:, 0, col.QUALITY]), ("atr", columns[:, :, col.ATR_1H]), ("state", state),
-        ("measures", measures),
+        ("measures", measures), ("volume_ratio", columns[:, :, col.VOLUME_RATIO_24H]),
     ):
         parts[name].append(np.ascontiguousarray(array))
 
@@ -377,7 +417,9 @@ def _rules(recording: Recording, instruments: tuple[Instrument, ...], settings: 
         resume_hours=float(engine.operator_resume_hours), trail_step_atr=float(engine.trail_step_atr),
         default_cost_bps=float(venue.default_taker_cost_bps), range_bps=float(venue.range_slippage_bps),
         liquidation_bps=float(venue.liquidation_fee_bps), maker_bars=int(engine.maker_entry_bars),
-        maker_bps=float(venue.maker_slippage_bps),
+        maker_bps=float(venue.maker_slippage_bps), gates=engine.gates.enforced_bits,
+        gate_limits=np.array([engine.gates.limits(engine.gates.mode_of(by_score=one)) for one in (False, True)]),
+        gate_hours=float(engine.signals.horizon_hours),
     )
 
 

@@ -110,10 +110,10 @@ def new_following(market: SweepMarket, room: int, shadow_hours: float) -> Follow
     """
     size, rules = len(market.symbols), market.rules
     book = ShadowBook(size, rules.interval_ns, market.fee_bps, shadow_hours)
-    held, counts, closes, resolved = book.arrays()
+    held, counts, marks, resolved = book.arrays()
     return Following(
         signal=np.zeros(signal.SIZE), market=np.zeros(col.SIZE), terms=np.zeros(stage.SYM_SIZE),
-        fees=book.taker_fees_bps, held=held, counts=counts, closes=closes, resolved=resolved, max_bars=book.max_bars,
+        fees=book.taker_fees_bps, held=held, counts=counts, marks=marks, resolved=resolved, max_bars=book.max_bars,
         range_bps=book.range_slippage_bps, first=len(market.tape.signal_symbol), room=room,
     )
 

@@ -20,13 +20,16 @@ from quantum_trader.lab.sweep.market import SweepMarket, WarmUp
 from quantum_trader.lab.sweep.policy import with_trends
 from quantum_trader.lab.sweep.walk_forward import EMBARGO_DAYS
 from quantum_trader.market.arrays import Floats
-from quantum_trader.market.costs import round_trip_bps
+from quantum_trader.market.costs import BPS, round_trip_bps
 from quantum_trader.market.recording import Recording
 from quantum_trader.models import forecast as fc
 from quantum_trader.models.forecasts import Forecasts
 from quantum_trader.models.loading import load_models
 
-_COLUMNS: Final = (fc.TARGET, fc.SCORE, fc.CONFIDENCE, fc.ATR, fc.LEAST, fc.MOST)
+_COLUMNS: Final = (
+    fc.TARGET, fc.SCORE, fc.CONFIDENCE, fc.ATR, fc.LEAST, fc.MOST, fc.EXPECTED_DAY, fc.COST_DAY,
+)
+_DAY_HOURS: Final = 24.0
 
 
 class _Decisions:
@@ -60,16 +63,17 @@ class _Decisions:
         if self._trends:
             state = with_trends(state, rows, np.array(self._trends))
         forecasts, told = self._forecasts, np.array(self._rows)
-        target, score, confidence, atr, least, most = (
+        target, score, confidence, atr, least, most, expected, cost = (
             np.ascontiguousarray(told[:, :, column]) for column in range(len(_COLUMNS))
         )
+        days = forecasts.horizon_hours / _DAY_HOURS
         return Targets(
             by_score=int(forecasts.exit.by_score), stop_atr=float(forecasts.exit.stop_atr),
             shadow_hours=shadow_hours(forecasts), hours=forecasts.horizon_hours / EXPECTED_HOLD_SHARE, row=rows,
             target=target.astype(np.int8), decided=np.array(self._decided, dtype=np.uint8),
             small=np.logical_not(np.abs(score) >= fc.ENTER_AT).astype(np.uint8),
             confidence=np.nan_to_num(confidence), atr=atr, least=np.nan_to_num(least), most=np.nan_to_num(most),
-            state=state,
+            state=state, expected_bps=expected * days * BPS, cost_bps=cost * days * BPS,
         )
 
 

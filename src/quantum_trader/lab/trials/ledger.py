@@ -33,7 +33,7 @@ class LedgerReading(msgspec.Struct, frozen=True, kw_only=True):
     damage: tuple[str, ...] = ()  # a sentence each
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+class RecordedTrials(msgspec.Struct, frozen=True, kw_only=True):
     """What an append did."""
 
     trials: int
@@ -66,7 +66,7 @@ class TrialLedger:
             except OSError as error:
                 raise StateError(self._unusable(error)) from error
 
-    def record(self, trials: Iterable[Trial], run: str) -> Recorded:
+    def record(self, trials: Iterable[Trial], run: str) -> RecordedTrials:
         """Append *trials* that *run* made, all or none. Raises StateError where nothing was recorded.
 
         A trial that the same run recorded before is replaced by the new record, its result say; a trial of another run
@@ -75,13 +75,13 @@ class TrialLedger:
         now_ns = self._clock()
         lines = [encode_line(TrialRecord(ts_ns=now_ns, run=run, trial=trial)) for trial in trials]
         if not lines:
-            return Recorded(trials=0)
+            return RecordedTrials(trials=0)
         with locked_store(self.path, self._pause):
             try:
                 repaired = self._append(b"".join(lines))
             except OSError as error:
                 raise StateError(self._unusable(error)) from error
-        return Recorded(trials=len(lines), repaired=repaired)
+        return RecordedTrials(trials=len(lines), repaired=repaired)
 
     def _append(self, content: bytes) -> str:
         """Write *content* behind the last whole line; a sentence where there was half a line."""

@@ -26,6 +26,7 @@ from quantum_trader.domain.json_text import decode_json
 from quantum_trader.domain.private_files import read_bounded
 from quantum_trader.market.arrays import Floats
 from quantum_trader.market.intervals import INTERVALS
+from quantum_trader.models.entry_features import ENTRY_FEATURES, ENTRY_FEATURES_HASH
 from quantum_trader.models.forecast import duration_ns
 from quantum_trader.models.learned.calibration import Calibration
 from quantum_trader.models.learned.feature_list import NAMES, names_hash, signal_features_hash
@@ -104,7 +105,7 @@ class LearnedCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def check_features(self, place: Path) -> None:
         """Raise ConfigError where the model reads other features than this program makes."""
-        here = signal_features_hash(self.bars) if self.kind == SIGNAL else names_hash(self.features)
+        here = signal_features_hash(self.bars) if self.kind == SIGNAL else meta_features_hash(self.features)
         if self.kind == SIGNAL and self.features != NAMES:
             other = next((name for name in (*self.features, *NAMES) if (name in self.features) != (name in NAMES)), "")
             raise ConfigError(f"{place}: reads other features than this program makes ({other}); train it again")
@@ -114,15 +115,20 @@ class LearnedCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             )
 
 
-Arrays = TreeArrays | LinearArrays
+ModelArrays = TreeArrays | LinearArrays
+
+
+def meta_features_hash(names: tuple[str, ...]) -> str:
+    """What names the features of a meta-label: those of a signal at its entry, or a table's own by their names."""
+    return ENTRY_FEATURES_HASH if names == ENTRY_FEATURES else names_hash(names)
 
 
 class LearnedArtefact:
     """A trained model, checked and ready to score; *evidence* is the content of its evidence file."""
 
-    def __init__(self, card: LearnedCard, arrays: Arrays, evidence: bytes) -> None:
+    def __init__(self, card: LearnedCard, arrays: ModelArrays, evidence: bytes) -> None:
         """Raises InputError where card, arrays and evidence are not of one model."""
-        kind: type[Arrays] = TreeArrays if card.learner == BOOSTING else LinearArrays
+        kind: type[ModelArrays] = TreeArrays if card.learner == BOOSTING else LinearArrays
         require(isinstance(arrays, kind), "learner", card.learner, f"must have {kind.__name__}")
         count = len(card.features)
         self._scorer: TreeEnsemble | LinearScorer = (
@@ -157,7 +163,7 @@ class LearnedArtefact:
         return {CARD_FILE: card, ARRAYS_FILE: packed.getvalue(), EVIDENCE_FILE: self.evidence}
 
 
-def arrays_hash(arrays: Arrays) -> str:
+def arrays_hash(arrays: ModelArrays) -> str:
     """SHA-256 of every array's name, type, shape and numbers."""
     found = hashlib.sha256()
     for name, array in sorted(msgspec.structs.asdict(arrays).items()):
@@ -192,7 +198,7 @@ def decode_learned(contents: Mapping[str, bytes], place: Path) -> LearnedArtefac
         raise DataError(f"{place}: {error}; take the folder anew from where it was made") from None
 
 
-def _arrays_of(content: bytes, kind: type[Arrays], path: Path) -> Arrays:
+def _arrays_of(content: bytes, kind: type[ModelArrays], path: Path) -> ModelArrays:
     try:
         held = io.BytesIO(content)
         with zipfile.ZipFile(held) as packed:  # says how large each array is before any is unpacked

@@ -15,13 +15,19 @@ from quantum_trader.domain.errors import ConfigError, require
 from quantum_trader.models.learned.artefact import META_LABEL, LearnedArtefact, load_learned
 
 
-class MetaLabel:
+class TrainedMetaLabel:
     """A trained meta-label, ready to judge signals. Raises ConfigError for an artefact of another kind."""
 
     def __init__(self, artefact: LearnedArtefact) -> None:
         if artefact.card.kind != META_LABEL:
             raise ConfigError(f"model {artefact.model_id}: is a {artefact.card.kind} model, and no {META_LABEL}")
         self.artefact = artefact
+        self.probability([np.nan] * len(self.names))  # compiles what is not compiled yet: no signal must wait for it
+
+    @property
+    def model_id(self) -> str:
+        """SHA-256 of the model."""
+        return self.artefact.model_id
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,6 +48,6 @@ class MetaLabel:
         return float(self.artefact.probabilities(row[None, :])[0])
 
 
-def load_meta_label(folder: Path) -> MetaLabel:
+def load_meta_label(folder: Path) -> TrainedMetaLabel:
     """The meta-label in *folder*; raises as ``load_learned`` does, and ConfigError for a model of another kind."""
-    return MetaLabel(load_learned(folder))
+    return TrainedMetaLabel(load_learned(folder))

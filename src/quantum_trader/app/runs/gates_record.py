@@ -1,0 +1,105 @@
+"""What ``quantum-trader gates`` knows of a state folder: its gates, its signals, and what people changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quantum_trader.app.runs.gates_file import GatesFile, read_gates_state
+from quantum_trader.app.runs.journal_commands import RECORDS
+from quantum_trader.domain.errors import ConfigError, StateError
+from quantum_trader.journal.audit import record_lines
+from quantum_trader.lab.gate_changes import GateRefused, GatesState, changed, enforce_gate, observe_gate, with_effect
+from quantum_trader.lab.gate_record import GateHistory, effect_of_change, gate_evidence, read_history
+from quantum_trader.models.gates import GateSettings
+
+MadeChange = Callable[[GatesState, GateHistory], "GatesState | GateRefused"]
+
+
+class _Started(msgspec.Struct):
+    topic: str = ""
+    data: dict[str, Any] = {}
+
+
+def gates_of(folder: Path) -> GatesState:
+    """The gates of the run in *folder*: those of its gates file, else those that it was started with.
+
+    Raises StateError where there is no such folder or a file of it cannot be read.
+    """
+    require_folder(folder)
+    return read_gates_state(folder) or GatesState(settings=_started_with(folder))
+
+
+def require_folder(folder: Path) -> None:
+    """Raise StateError unless *folder* is there."""
+    if not folder.is_dir():
+        raise StateError(
+            f"--state {folder}: no such folder; give the folder of a run "
+            f"(quantum-trader run --state {folder} creates it)"
+        )
+
+
+def _started_with(folder: Path) -> GateSettings:
+    """The gates that the first record of *folder* states; the defaults where there are no records yet."""
+    for _, line in record_lines(folder / RECORDS):
+        try:
+            effective = msgspec.json.decode(line, type=_Started).data.get("effective", {})
+            return msgspec.convert(effective.get("gates", {}), GateSettings)
+        except (ValueError, AttributeError) as error:
+            raise StateError(f"{folder / RECORDS}: its first record cannot be read ({error})") from None
+    return GateSettings()
+
+
+def history_in(folder: Path) -> GateHistory:
+    """The signals on record in *folder*; none where it has no records yet."""
+    return read_history(record_lines(folder / RECORDS))
+
+
+def change_gates(folder: Path, change: MadeChange) -> GatesState | GateRefused:
+    """Apply *change* to the gates in *folder*, with its effect on the signals on record, and write them.
+
+    Raises StateError where the file cannot be written or another process has changed it meanwhile.
+    """
+    require_folder(folder)
+    file = GatesFile(folder, initial=_started_with(folder), now_ns=time.time_ns())
+    history, before = history_in(folder), file.state
+    after = change(before, history)
+    if isinstance(after, GateRefused):
+        return after
+    if history.signals:
+        after = with_effect(after, effect_of_change(history, before.settings, after.settings))
+    try:
+        file.write(after)
+    except OSError as error:
+        raise StateError(
+            f"--state {folder}: {file.path.name} cannot be written ({error.strerror}); nothing was changed"
+        ) from None
+    return after
+
+
+def enforcing(gate: str, *, actor: str, force: bool, reason: str) -> MadeChange:
+    """The change that enforces *gate*."""
+    return lambda state, history: enforce_gate(
+        state, gate_evidence(history, state.settings, gate), now_ns=time.time_ns(), actor=actor, force=force,
+        reason=reason,
+    )
+
+
+def observing(gate: str | None, *, actor: str, reason: str) -> MadeChange:
+    """The change that lets *gate*, or every one, refuse nothing more."""
+    return lambda state, _: observe_gate(state, gate, now_ns=time.time_ns(), actor=actor, reason=reason)
+
+
+def setting(make: Callable[[GateSettings], GateSettings], *, actor: str, reason: str) -> MadeChange:
+    """The change to the settings that *make* makes of the present ones; ConfigError where it changes nothing."""
+    def change(state: GatesState, _: GateHistory) -> GatesState:
+        after = make(state.settings)
+        if after == state.settings:
+            raise ConfigError("nothing changes: the gates are set so already")
+        return changed(state, after, now_ns=time.time_ns(), actor=actor, action="set", reason=reason)
+
+    return change
