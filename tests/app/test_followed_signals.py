@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -262,31 +263,131 @@ def test_two_that_follow_are_refused(two: tuple[ModelRegistry, list[str]], tmp_p
     assert (result.exit_code, "one model of a run may follow an alias" in result.stderr) == (2, True), result.stderr
 
 
-def test_a_scheduled_model_of_signals_takes_over_and_the_day_is_proven(
-    two: tuple[ModelRegistry, list[str]], tmp_path: Path
-) -> None:
+class Switched:
+    """A finished replay whose signals' model was replaced on its way, and its registry."""
+
+    def __init__(self, folder: Path) -> None:
+        self.registry, self.state = opened(folder / "registry"), folder / "state"
+        self.one = signal_model(self.registry, folder, 1)
+        self.other = signal_model(
+            self.registry, folder, 1, name="contrary", calibration=PlattCalibration(slope=2.0, intercept=0.0)
+        )
+        promote(self.registry, self.one)
+        promote(self.registry, self.other, "challenger")
+        config = folder / "run.toml"
+        config.write_text(
+            f'[pilot]\nregistry = "{self.registry.folder}"\n[[models]]\nmodel = "registry:champion"\n'
+            f'params = {{registry = "{self.registry.folder}"}}\nprior = [3.0, 0.5]\n'
+        )
+        self.words = [
+            "run", "--config", str(config), "--from", "2018-01-01", "--to", "2018-01-20", "--policy", "off",
+            "--switch", "2018-01-16T12:00=signal:challenger", "--state", str(self.state),
+        ]
+        result = CliRunner().invoke(app, self.words)
+        assert result.exit_code == 0, result.output
+
+    def records(self, topic: str) -> list[dict[str, Any]]:
+        """The records of *topic*."""
+        lines = (self.state / "records.jsonl").read_text().splitlines()
+        return [line for line in map(json.loads, lines) if line["topic"] == topic]
+
+    def command(self, *words: str, code: int = 0) -> str:
+        """What `registry` prints."""
+        result = CliRunner().invoke(app, ["registry", *words])
+        assert result.exit_code == code, result.output
+        return result.stdout if code == 0 else result.stderr
+
+    def json(self, *words: str) -> Any:
+        """What it prints with --json."""
+        return json.loads(self.command(*words, "--json"))
+
+
+@pytest.fixture(scope="module")
+def switched(tmp_path_factory: pytest.TempPathFactory) -> Switched:
+    """The replay."""
+    return Switched(tmp_path_factory.mktemp("switched"))
+
+
+def test_a_scheduled_model_of_signals_takes_over_and_the_day_is_proven(switched: Switched) -> None:
     """`--switch TIME=signal:NAME` in a replay of the bundled bars; a second run of the same folder adds nothing."""
-    registry, (one, other) = two
-    promote(registry, other, "challenger")
-    config = tmp_path / "run.toml"
-    config.write_text(
-        f'[pilot]\nregistry = "{registry.folder}"\n[[models]]\nmodel = "registry:champion"\n'
-        f'params = {{registry = "{registry.folder}"}}\nprior = [3.0, 0.5]\n'
-    )
-    state = tmp_path / "state"
-    words = ["run", "--config", str(config), "--from", "2018-01-01", "--to", "2018-01-20", "--policy", "off",
-             "--switch", "2018-01-16T12:00=signal:challenger", "--state", str(state)]
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0, result.output
-    lines = [json.loads(line) for line in (state / "records.jsonl").read_text().splitlines()]
-    told = [line for line in lines if line["topic"] == "model.in_force"]
-    assert [line["data"]["ids"] for line in told] == [[one], [other]]
+    told = switched.records("model.in_force")
+    assert [line["data"]["ids"] for line in told] == [[switched.one], [switched.other]]
     assert iso(told[1]["ts_ns"])[:16] == "2018-01-16T12:00"
     assert told[1]["data"]["alias"] == "registry:challenger"
     for day in ("2018-01-16", "2018-01-18"):
-        proof = replay(state, day)
+        proof = replay(switched.state, day)
         assert proof.identical, proof.difference
-    assert CliRunner().invoke(app, words).exit_code == 0
+    assert CliRunner().invoke(app, switched.words).exit_code == 0
+
+
+def test_the_journal_says_which_model_was_live_when(switched: Switched) -> None:
+    """As text and as JSON, by alias and by whom."""
+    state = ("--state", str(switched.state))
+    shown = switched.command("live", *state).splitlines()
+    assert [line[:12] for line in shown] == [switched.one[:12], switched.other[:12]]
+    assert "until 2018-01-16T12:00:00Z (registry:champion, version 2 of the registry, by ann: a test)" in shown[0]
+    assert "contrary: from 2018-01-16T12:00:00Z until now (registry:challenger" in shown[1]
+    told = switched.json("live", *state)
+    assert [(one["role"], one["model_id"], one["until"]) for one in told["models"]] == [
+        ("signals", switched.one, "2018-01-16T12:00:00Z"), ("signals", switched.other, None),
+    ]
+    shown = switched.command("show", switched.other, "--registry", str(switched.registry.folder), *state)
+    assert f"{switched.state}: signals from 2018-01-16T12:00:00Z until now" in shown
+    assert "promotion    version 3: " in shown
+    told = switched.json("show", switched.one, "--registry", str(switched.registry.folder), *state)
+    assert [one["alias"] for one in told["promotions"]] == ["champion"]
+    assert len(told["in_force"]) == 1
+
+
+def test_a_trade_leads_to_its_model_and_a_model_to_its_trades(switched: Switched) -> None:
+    """"Which model made this trade?" is answered by id, also for one that ended under the next model."""
+    state = ("--state", str(switched.state))
+    closed = [line["data"] for line in switched.records("trade.closed")]
+    assert {one["model_id"] for one in closed} == {switched.one, switched.other}
+    for one in (closed[0], closed[-1]):
+        told = switched.json("which", one["trade_id"], *state)
+        assert told["trade"]["model_ids"] == [one["model_id"]]
+        assert [span["model_id"] for span in told["models"]] == [one["model_id"]]
+        assert f"made by {one['model_id'][:12]}" in switched.command("which", one["trade_id"], *state)
+    for model_id in (switched.one, switched.other):
+        mine = [one["trade_id"] for one in closed if one["model_id"] == model_id]
+        assert [one["trade_id"] for one in switched.json("trades", model_id[:8], *state)["trades"]] == mine
+        assert f"{len(mine)} closed trades" in switched.command("trades", model_id, *state)
+    by_alias = switched.json(
+        "trades", "challenger", "--kind", "signal", "--registry", str(switched.registry.folder), *state
+    )
+    assert by_alias["model_id"] == switched.other
+    assert "has no closed trade 't999'" in switched.command("which", "t999", *state, code=2)
+    assert "no model of its run begins so" in switched.command("trades", "abcdef12", *state, code=2)
+
+
+def test_outcomes_of_a_model_are_its_own_and_are_kept_beside_it(switched: Switched) -> None:
+    """Count, win rate, mean R and PnL by model id; the kept file is named by its hash, and the model is unchanged."""
+    place = ("--registry", str(switched.registry.folder))
+    state = ("--state", str(switched.state))
+    closed = [line["data"] for line in switched.records("trade.closed")]
+    before = {path: path.read_bytes() for path in (switched.registry.folder / "models").rglob("*") if path.is_file()}
+    shadows = 0
+    for model_id in (switched.one, switched.other):
+        mine = [one for one in closed if one["model_id"] == model_id]
+        told = switched.json("outcomes", model_id, *place, *state, "--store")
+        assert told["trades"]["count"] == len(mine)
+        assert told["trades"]["pnl"] == pytest.approx(sum(one["pnl"] for one in mine))
+        assert told["trades"]["win_rate"] == pytest.approx(sum(one["pnl"] > 0.0 for one in mine) / len(mine))
+        assert told["trades"]["mean_r"] == pytest.approx(sum(one["r_multiple"] for one in mine) / len(mine))
+        shadows += told["shadows"]["count"]
+        (file,) = told["kept"]
+        assert hashlib.sha256(Path(file).read_bytes()).hexdigest() == Path(file).stem
+        assert switched.json("outcomes", model_id, *place)["trades"] == told["trades"]
+    assert shadows == len(switched.records("shadow.closed"))
+    after = {path: path.read_bytes() for path in (switched.registry.folder / "models").rglob("*") if path.is_file()}
+    assert after == before
+    assert switched.registry.verify_model(switched.one).ok
+    assert "shadow trades: " in switched.command("outcomes", switched.one, *place)
+    Path(file).write_bytes(Path(file).read_bytes().replace(b"LONG", b"SHORT", 1))
+    assert "its content is not what its name states" in switched.command("outcomes", switched.other, *place, code=2)
+    Path(file).unlink()
+    assert "no outcomes are kept" in switched.command("outcomes", switched.other, *place)
 
 
 def test_a_replay_goes_on_with_the_model_that_it_began_with(

@@ -25,6 +25,11 @@ from quantum_trader.domain.clock import iso
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
 
 WHY = ("--reason", "a test")
+ANYWAY = (*WHY, "--without-evidence", "it is untrained")
+UNTRAINED = (
+    "seeds_lower_quartile_sharpe in the model's card: not stated, needs above zero; evaluate all seeds with pilot "
+    "evaluate --update-cards, and run the new model"
+)
 
 
 class Commands:
@@ -60,13 +65,13 @@ def registered(registry: Commands, folder: Path, seed: int) -> str:
 def test_from_a_pilot_to_a_champion_and_back(registry: Commands, tmp_path: Path) -> None:
     """Register two, promote both after each other, roll back; the history says who and why."""
     one, two = registered(registry, tmp_path, 3), registered(registry, tmp_path, 4)
-    assert f"champion none → {one[:12]} (a test)" in registry("promote", one[:8], "--to", "champion", *WHY).stdout
-    made = registry.json("promote", two, "--to", "Champion", "--by", "ann", *WHY)
+    assert f"champion none → {one[:12]} (a test)" in registry("promote", one[:8], "--to", "champion", *ANYWAY).stdout
+    made = registry.json("promote", two, "--to", "Champion", "--by", "ann", *ANYWAY)
     assert made["changes"][0] | {"ts_ns": 0} == {
         "version": 3, "ts_ns": 0, "actor": "ann", "reason": "a test", "action": "promote", "kind": "pilot",
-        "alias": "champion", "before": one, "after": two,
+        "alias": "champion", "before": one, "after": two, "without_evidence": "it is untrained", "unmet": [UNTRAINED],
     }
-    assert "it has this alias already" in registry("promote", two, "--to", "champion", *WHY).stdout
+    assert "it has this alias already" in registry("promote", two, "--to", "champion", *ANYWAY).stdout
     assert registry.json("rollback", "--by", "bob", *WHY)["aliases"] == {"pilot": {"champion": one}}
     shown = registry("list", "--history").stdout
     assert f"{one[:12]}  ok     pilot    untrained 3" in shown
@@ -123,7 +128,7 @@ def test_verify_names_what_was_altered(registry: Commands, tmp_path: Path) -> No
     assert "weights.npz was altered" in told
     assert registry.json("verify", code=1)["ok"] is False
     assert registry.json("verify", two)["ok"] is True
-    assert "weights.npz was altered" in registry("promote", one, "--to", "champion", *WHY, code=2).stderr
+    assert "weights.npz was altered" in registry("promote", one, "--to", "champion", *ANYWAY, code=2).stderr
     assert "weights.npz was altered" in registry("export", one, str(tmp_path), code=2).stderr
 
 
@@ -137,7 +142,7 @@ def test_the_bundled_pilot_can_be_registered(registry: Commands) -> None:
 def test_a_run_takes_the_champion(registry: Commands, tmp_path: Path) -> None:
     """`registry:champion` and `registry:ID`, from the registry of the settings; an altered one is refused with why."""
     one, two = registered(registry, tmp_path, 3), registered(registry, tmp_path, 4)
-    registry("promote", one, "--to", "champion", *WHY)
+    registry("promote", one, "--to", "champion", *ANYWAY)
 
     def identity(name: str) -> str:
         found = artefact_of(PilotOptions(model=f"registry:{name}", registry=str(registry.folder)))
@@ -145,7 +150,7 @@ def test_a_run_takes_the_champion(registry: Commands, tmp_path: Path) -> None:
         return found.card.identity
 
     assert (identity("champion"), identity(two[:10])) == (one, two)
-    registry("promote", two, "--to", "champion", *WHY)
+    registry("promote", two, "--to", "champion", *ANYWAY)
     assert identity("champion") == two
     (registry.folder / "models" / two / "card.json").unlink()
     with pytest.raises(DataError, match=r"card\.json is missing\. It is not used"):
@@ -159,7 +164,7 @@ def test_a_run_takes_the_champion(registry: Commands, tmp_path: Path) -> None:
 def test_run_with_the_champion_records_its_id(registry: Commands, tmp_path: Path) -> None:
     """The records of the run name the id of the registry, so that they say which model decided."""
     one = registered(registry, tmp_path, 3)
-    registry("promote", one, "--to", "champion", *WHY)
+    registry("promote", one, "--to", "champion", *ANYWAY)
     config = tmp_path / "run.toml"
     config.write_text(f'[pilot]\nregistry = "{registry.folder}"\n')
     result = CliRunner().invoke(app, [
@@ -182,7 +187,7 @@ def test_a_rollback_changes_no_replay(registry: Commands, tmp_path: Path) -> Non
     """A replay keeps the model that the alias meant at its start, and goes on with it after a stop."""
     one, two = registered(registry, tmp_path, 3), registered(registry, tmp_path, 4)
     for model_id in (one, two):
-        registry("promote", model_id, "--to", "champion", *WHY)
+        registry("promote", model_id, "--to", "champion", *ANYWAY)
     champion = RunSettings(
         data=DataSettings(start="2018-01-01", end="2018-01-12"),
         pilot=PilotOptions(model="registry:champion", registry=str(registry.folder)),
@@ -212,7 +217,7 @@ def test_a_rollback_changes_no_replay(registry: Commands, tmp_path: Path) -> Non
 def test_a_scheduled_model_takes_over_in_a_replay(registry: Commands, tmp_path: Path) -> None:
     """`--switch TIME=NAME`: at the first close from then on, on record, and the day is proven byte for byte."""
     one, two = registered(registry, tmp_path, 3), registered(registry, tmp_path, 4)
-    registry("promote", one, "--to", "champion", *WHY)
+    registry("promote", one, "--to", "champion", *ANYWAY)
     registry("promote", two, "--to", "challenger", *WHY)
     config = tmp_path / "run.toml"
     config.write_text(f'[pilot]\nregistry = "{registry.folder}"\n')
@@ -250,7 +255,7 @@ def test_a_schedule_that_cannot_be_kept_is_refused_before_the_run(
 ) -> None:
     """With the option, the value and what to write."""
     one = registered(registry, tmp_path, 3)
-    registry("promote", one, "--to", "champion", *WHY)
+    registry("promote", one, "--to", "champion", *ANYWAY)
     config = tmp_path / "run.toml"
     config.write_text(f'[pilot]\nregistry = "{registry.folder}"\n')
     result = CliRunner().invoke(app, [

@@ -214,7 +214,7 @@ def unmet_for(
             unmet.append(Unmet(condition=condition, observed=f"{found:g}", required=f"at least {least:g}"))
     if evidence.days >= rules.min_days:
         unmet += [one for name in _ASKED[mode] for one in _unmet_interval(evidence.result(name))]
-    return (*unmet, *_unmet_seeds(metrics, rules.min_seeds))
+    return (*unmet, *unmet_seeds(metrics, rules))
 
 
 def _require_trading(mode: PilotMode) -> None:
@@ -239,12 +239,12 @@ def _unmet_interval(result: DailyResult) -> tuple[Unmet, ...]:
     ),)
 
 
-def _unmet_seeds(metrics: dict[str, float | None] | None, least: int) -> tuple[Unmet, ...]:
+def unmet_seeds(metrics: dict[str, float | None] | None, rules: PilotRules | None = None) -> tuple[Unmet, ...]:
     """The condition on training seeds: a model is not to be promoted for the luck of its best one.
 
-    A quartile over fewer than *least* seeds is none: evaluated alone, the best seed is its own lower quartile.
+    A quartile over too few seeds is none: evaluated alone, the best seed is its own lower quartile.
     """
-    wanted = "above zero"
+    wanted, least = "above zero", (rules or PilotRules()).min_seeds
     if metrics is None:
         return (Unmet(condition="the model's card", observed="not known", required="--model FOLDER of the model"),)
     if SEEDS_KEY not in metrics or (value := metrics[SEEDS_KEY]) is None:

@@ -19,8 +19,10 @@ def never(_seconds: float) -> None:
 
 
 def opened(folder: Path, kinds: Any = KINDS) -> ModelRegistry:
-    """The registry in *folder* at noon, as another program opens it."""
-    return ModelRegistry(folder, kinds=kinds, clock=lambda: NOON, pause=never)
+    """The registry in *folder* at noon, as another program opens it; its champions need no evidence."""
+    return ModelRegistry(
+        folder, kinds=kinds, clock=lambda: NOON, pause=never, blockers=lambda registry, kind, model_id: ()
+    )
 
 
 def with_pilots(folder: Path, *seeds: int) -> tuple[ModelRegistry, list[str]]:

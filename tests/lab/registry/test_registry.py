@@ -306,7 +306,9 @@ def test_a_writer_does_not_wait_for_ever(tmp_path: Path) -> None:
     """While another process holds the lock for 5 seconds a promotion is refused; loading needs no lock."""
     registry, [one] = with_pilots(tmp_path, 3)
     naps: list[float] = []
-    waiting = ModelRegistry(registry.folder, clock=lambda: NOON, pause=naps.append)
+    waiting = ModelRegistry(
+        registry.folder, clock=lambda: NOON, pause=naps.append, blockers=lambda registry, kind, model_id: ()
+    )
     with (registry.folder / "registry.json.lock").open("rb+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(StateError, match="another process has held"):
@@ -345,7 +347,7 @@ def test_the_history_keeps_the_newest_changes() -> None:
     (lambda file: file.write_bytes(file.read_bytes()[:-20]), "truncated"),
     (lambda file: file.write_bytes(file.read_bytes().replace(b"a test", b"a lie!")), "edited by hand"),
     (lambda file: file.chmod(0o666), "lets others write"),
-    (lambda file: file.write_bytes(b'{"schema":2,"seal":"","registry":{}}'), "knows formats up to 1"),
+    (lambda file: file.write_bytes(b'{"schema":3,"seal":"","registry":{}}'), "knows formats up to 2"),
 ])
 def test_a_damaged_registry_loads_no_alias(break_it: Callable[[Path], Any], told: str, tmp_path: Path) -> None:
     """Nobody knows then which model is the champion; the error says how to go on, and going on so works."""

@@ -14,10 +14,13 @@ import typer
 
 from quantum_trader.app.cli.options import (
     INTERRUPTED,
+    AliasOption,
     BarsOption,
     DataOption,
     FromOption,
     JsonOption,
+    RegisterInOption,
+    RegisterOption,
     SymbolsOption,
     ToOption,
     TrialsOption,
@@ -29,6 +32,7 @@ from quantum_trader.domain.symbols import check_symbols, listed_symbols
 
 if TYPE_CHECKING:
     from quantum_trader.app.runs.learning_screen import LearningLines, LearningTable
+    from quantum_trader.app.runs.registering import Registering
     from quantum_trader.app.runs.signal_training import LearningTask
     from quantum_trader.lab.learning.learning_result import LearningDocument
     from quantum_trader.lab.learning.learning_settings import LearningSettings
@@ -72,11 +76,6 @@ _OutOption = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder of the training; the same command goes on in it.")
 ]
 _HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a page.")]
-RegisterOption = Annotated[bool, typer.Option("--register", help="Put the models into the registry.")]
-RegistryFolderOption = Annotated[
-    Path | None,
-    typer.Option("--registry", metavar="DIR", help="Folder of the registry; this user's when left out."),
-]
 DailyOption = Annotated[bool, typer.Option("--daily", help="Train every day on what the journal of --state holds.")]
 AtOption = Annotated[
     str | None, typer.Option("--at", metavar="HH:MM", help="With --daily: the time (UTC); 00:00 when left out.")
@@ -101,7 +100,7 @@ class _Wanted(NamedTuple):
     meta_label: bool
     symbols: tuple[str, ...] | None
     threads: int
-    registry: Path | None  # that models are registered in; None: they are not
+    into: Registering | None  # how models are registered; None: they are not
     trials: Path | None  # folder of the trial ledger; None: this user's
     as_json: bool
 
@@ -113,9 +112,9 @@ def train_command(  # the options of one command
     every: EveryOption = None, learners: LearnersOption = None, folds: FoldsOption = None,
     embargo: EmbargoOption = None, seed: SeedOption = None, threads: ThreadsOption = 1,
     out: _OutOption = DEFAULT_OUT, html: _HtmlOption = None, register: RegisterOption = False,
-    registry: RegistryFolderOption = None, daily: DailyOption = False, at: AtOption = None, once: OnceOption = False,
-    meta_label: MetaLabelOption = False, state: JournalStateOption = None, trials: TrialsOption = None,
-    as_json: JsonOption = False,
+    registry: RegisterInOption = None, alias: AliasOption = None, daily: DailyOption = False, at: AtOption = None,
+    once: OnceOption = False, meta_label: MetaLabelOption = False, state: JournalStateOption = None,
+    trials: TrialsOption = None, as_json: JsonOption = False,
 ) -> None:
     """Train models of signals on bars: boosted trees and a linear model, with a purged walk-forward.
 
@@ -124,9 +123,12 @@ def train_command(  # the options of one command
     after a kill, and ends with the same models. Exit code 130 after Ctrl-C.
     """
     from quantum_trader.app.runs.learning_settings_file import learning_settings
+    from quantum_trader.app.runs.registering import registering_of
     from quantum_trader.lab.learning.required_packages import require_learning_packages
 
-    _check_numbers(threads, register, registry)
+    if not 1 <= threads <= MOST_THREADS:
+        raise ConfigError(f"--threads {threads}: must be 1 to {MOST_THREADS}")
+    into = registering_of(register, registry, alias)
     if meta_label:
         _check_meta_label(
             state, {"--model-bars": model_bars, "--horizon": horizon, "--width": width, "--every": every}
@@ -141,12 +143,13 @@ def train_command(  # the options of one command
         "learning.folds": (folds, "--folds"), "learning.embargo": (embargo, "--embargo"),
         "learning.seed": (seed, "--seed"),
     })
+    if into is not None and into.alias and len(settings.learners) != 1:
+        raise ConfigError(f"--alias {alias}: is of one model; name one learner with --learners")
     names = None if symbols is None else tuple(listed_symbols(symbols))
     if names is not None:
         check_symbols("--symbols", names)
     wanted = _Wanted(
-        labels, settings, model_bars or "", meta_label, names or None, threads, _registry_folder(register, registry),
-        trials, as_json,
+        labels, settings, model_bars or "", meta_label, names or None, threads, into, trials, as_json,
     )
     if state is not None:
         _train_of_journal(wanted, state, None if once else at or MIDNIGHT)
@@ -157,20 +160,6 @@ def train_command(  # the options of one command
 def listed_words(text: str) -> list[str]:
     """The words of *text* between commas."""
     return [word for part in text.split(",") if (word := part.strip().lower())]
-
-
-def _registry_folder(register: bool, registry: Path | None) -> Path | None:
-    from quantum_trader.app.runs.registries import registry_folder
-
-    return registry_folder(registry) if register else None
-
-
-def _check_numbers(threads: int, register: bool, registry: Path | None) -> None:
-    """Raise ConfigError for a number of threads that cannot be, and for a registry that nothing goes to."""
-    if not 1 <= threads <= MOST_THREADS:
-        raise ConfigError(f"--threads {threads}: must be 1 to {MOST_THREADS}")
-    if registry is not None and not register:
-        raise ConfigError(f"--registry {registry}: says where --register puts the models; give --register with it")
 
 
 def _check_meta_label(state: Path | None, of_bars: dict[str, Any]) -> None:
@@ -209,6 +198,7 @@ def _train(
     stop: Callable[[], bool],
 ) -> LearningDocument | None:
     """Train *task* in *folder*, record it in the journal of *state*, register its models."""
+    from quantum_trader.app.runs.registering import register_trained
     from quantum_trader.app.runs.registries import registry_folder
     from quantum_trader.app.runs.signal_training import record_training
     from quantum_trader.app.runs.trial_ledgers import open_trials
@@ -229,20 +219,11 @@ def _train(
         folder, table, task.plan, LearningOptions(screen.show, stop, wanted.threads), screen.tell, time.time_ns, record
     )
     if document is not None and not known:
-        record_training(state, folder, document, registry_folder(wanted.registry))
-    if document is not None and wanted.registry is not None:
-        _register(document, folder, wanted.registry, screen.tell)
+        record_training(state, folder, document, registry_folder(None if wanted.into is None else wanted.into.folder))
+    if document is not None and wanted.into is not None:
+        for one in document.models:
+            register_trained(wanted.into, folder / one.folder, document.kind, "", screen.tell)
     return document
-
-
-def _register(document: LearningDocument, folder: Path, registry: Path, tell: Callable[[str], None]) -> None:
-    """Put the models of *document* into the *registry*."""
-    from quantum_trader.app.runs.registries import open_registry, program_commit
-
-    found = open_registry(registry)
-    for one in document.models:
-        made = found.register_model(folder / one.folder, document.kind, git_commit=program_commit())
-        tell(f"{'registered' if made.is_new else 'was registered already'}: {document.kind} {made.record.model_id}")
 
 
 def _train_of_journal(wanted: _Wanted, state: Path, at: str | None) -> None:

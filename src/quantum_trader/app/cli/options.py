@@ -75,6 +75,13 @@ TrialsOption = Annotated[
     typer.Option("--trials", metavar="DIR", help="Folder of the trial ledger; else QUANTUM_TRADER_TRIALS, else this "
                  "user's."),
 ]
+RegisterOption = Annotated[bool, typer.Option("--register", help="Put what was trained into the registry.")]
+RegisterInOption = Annotated[
+    Path | None, typer.Option("--registry", metavar="DIR", help="Folder of the registry; this user's when left out.")
+]
+AliasOption = Annotated[
+    str | None, typer.Option("--alias", metavar="challenger|shadow", help="With --register: give the model this alias.")
+]
 GatesOption = Annotated[
     Path | None,
     typer.Option("--gates", metavar="FILE", help="Settings of the six gates (TOML or YAML); they win over [gates] of "

@@ -16,10 +16,13 @@ import typer
 from quantum_trader import __version__
 from quantum_trader.app.cli.options import (
     INTERRUPTED,
+    AliasOption,
     BarsOption,
     DataOption,
     FromOption,
     JsonOption,
+    RegisterInOption,
+    RegisterOption,
     SymbolsOption,
     ToOption,
     TrialsOption,
@@ -30,6 +33,7 @@ from quantum_trader.domain.symbols import check_symbols, listed_symbols
 
 if TYPE_CHECKING:
     from quantum_trader.app.runs.pilot_training import TrainingOptions, TrainingScreen
+    from quantum_trader.app.runs.registering import Registering
     from quantum_trader.lab.pilot.training_market import PilotTrainingSettings
     from quantum_trader.lab.pilot.training_result import TrainingDocument
     from quantum_trader.market.recording import Recording
@@ -62,6 +66,7 @@ class _Wanted(NamedTuple):
     seeds_at_once: int
     checkpoint_s: float
     trials: Path | None
+    into: Registering | None  # the registry that the seed to use goes to; None: to none
 
 
 def train_command(  # the options of one command
@@ -69,12 +74,8 @@ def train_command(  # the options of one command
         Path | None, typer.Option("--config", metavar="FILE", help="Settings file (TOML) with the tables ppo, "
                                   "environment, reward and curriculum.")
     ] = None,
-    data: DataOption = None,
-    bars: BarsOption = None,
-    symbols: SymbolsOption = None,
-    first: FromOption = None,
-    last: ToOption = None,
-    interval: ObservedOption = "30m",
+    data: DataOption = None, bars: BarsOption = None, symbols: SymbolsOption = None, first: FromOption = None,
+    last: ToOption = None, interval: ObservedOption = "30m",
     steps: Annotated[int, typer.Option("--steps", metavar="N", help="Steps (decisions) of each seed.")] = DEFAULT_STEPS,
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Seeds that are trained.")] = DEFAULT_SEEDS,
     first_seed: Annotated[int, typer.Option("--first-seed", metavar="N", help="The lowest seed number.")] = 0,
@@ -98,16 +99,19 @@ def train_command(  # the options of one command
         Path | None, typer.Option("--state", metavar="DIR", help="With --daily or --once: the state folder whose "
                                   "journal has the bars; pilots go to its folder pilots.")
     ] = None,
-    trials: TrialsOption = None,
-    as_json: JsonOption = False,
+    register: RegisterOption = False, registry: RegisterInOption = None, alias: AliasOption = None,
+    trials: TrialsOption = None, as_json: JsonOption = False,
 ) -> None:
     """Train the pilot with PPO, many seeds at once, and write each seed's pilot to a folder.
 
     Needs the extra `train`; computes on a GPU where JAX has one. Ctrl-C (exit code 130) writes a checkpoint; the same
-    command goes on from it, also after a kill, with the same weights. The trial ledger has every seed.
+    command goes on from it, also after a kill, with the same weights. The trial ledger has every seed. --register puts
+    the seed to use into the registry, with --daily after each training.
     """
+    from quantum_trader.app.runs.registering import registering_of
     from quantum_trader.pilot.training.required_packages import require_training_packages
 
+    into = registering_of(register, registry, alias)
     _check_numbers(steps, seeds, first_seed, seeds_at_once, checkpoint_every)
     check_road(daily, once, state, at, {"--data": data, "--bars": bars, "--from": first, "--to": last})
     names = None if symbols is None else tuple(listed_symbols(symbols))
@@ -118,7 +122,7 @@ def train_command(  # the options of one command
 
     wanted = _Wanted(
         training_settings(config, interval), names or None, steps, tuple(range(first_seed, first_seed + seeds)),
-        seeds_at_once, checkpoint_every, trials,
+        seeds_at_once, checkpoint_every, trials, into,
     )
     if state is not None:
         _train_of_journal(wanted, state, None if once else at or MIDNIGHT, as_json)
@@ -206,7 +210,21 @@ def _train(
     market = training_market(recording, settings, f"quantum-trader {__version__} {versions}")
     plan = msgspec.structs.replace(plan, facts=market.facts)
     with compiled_programs_in(compiled):
-        return train_pilot(folder, plan, market, screen, options)
+        document = train_pilot(folder, plan, market, screen, options)
+    if document is not None and wanted.into is not None:
+        _register(wanted.into, document, folder, screen.tell)
+    return document
+
+
+def _register(into: Registering, document: TrainingDocument, folder: Path, tell: Callable[[str], None]) -> None:
+    """Put the seed to use into the registry."""
+    from quantum_trader.app.runs.registering import register_trained
+    from quantum_trader.lab.pilot.training_result import seed_folder
+    from quantum_trader.lab.registry.kinds import PILOT
+
+    seed = document.seed_to_use
+    notes = f"{document.session}, seed {seed} of {len(document.seeds)}: {document.seed_rule}"
+    register_trained(into, seed_folder(folder, seed), PILOT, notes, tell)
 
 
 def _train_of_journal(wanted: _Wanted, state: Path, at: str | None, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import msgspec
 import typer
@@ -12,13 +12,25 @@ import typer
 from quantum_trader.app.cli.options import JsonOption, ReasonOption
 from quantum_trader.app.cli.pilot_promotion import ByOption
 from quantum_trader.app.cli.pilot_settings import user_name
+from quantum_trader.app.cli.registry_runs import (
+    PILOT_KIND,
+    RegistryOption,
+    StatesOption,
+    live_command,
+    lived,
+    lived_text,
+    outcomes_command,
+    trades_command,
+    which_command,
+)
 from quantum_trader.domain.clock import iso
 
 if TYPE_CHECKING:
     from quantum_trader.lab.registry.record import ModelRecord
-    from quantum_trader.lab.registry.registry import ModelRegistry, Verification
+    from quantum_trader.lab.registry.registry import ModelRegistry, UnreadyModelError, Verification
     from quantum_trader.lab.registry.state import RegistryChange, RegistryState
 
+REFUSED: Final = 1  # exit code of promote: the model is not ready
 NOT_OK: Final = 1  # exit code of verify: a model may not be used
 _SHOWN: Final = 12  # digits of an id in a table
 
@@ -27,10 +39,10 @@ app = typer.Typer(
 )
 registry_app = app
 
-RegistryOption = Annotated[
-    Path | None, typer.Option("--registry", metavar="DIR", help="Folder of the registry; this user's when left out.")
+ModelKindOption = Annotated[
+    str, typer.Option("--kind", metavar="KIND", help="Kind of the model that an alias means: pilot (when left out), "
+                      "signal or meta-label. An id and a folder say their kind themselves.", show_default=False)
 ]
-ModelKindOption = Annotated[str, typer.Option("--kind", help="Kind of the models: pilot.")]
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="champion, challenger, shadow, an id, or its first 6 digits or more.",
                         show_default=False)
@@ -64,17 +76,36 @@ def list_command(
     typer.echo("\n".join(lines))
 
 
+app.command("live")(live_command)
+app.command("trades")(trades_command)
+app.command("which")(which_command)
+app.command("outcomes")(outcomes_command)
+
+
 @app.command("show")
 def show_command(
-    name: NameArgument, registry: RegistryOption = None, kind: ModelKindOption = "pilot", as_json: JsonOption = False
+    name: NameArgument, registry: RegistryOption = None, kind: ModelKindOption = "", state: StatesOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show the record of a model: what it is, where it came from, what its evaluation gave."""
+    """Show the record of a model: what it is, where it came from, what its evaluation gave, who promoted it and why.
+
+    With --state: when it was in force in these runs.
+    """
     found = _opened(registry)
-    checked = found.verify_model(name, kind)
+    checked, history = found.verify_model(name, kind_of(found, name, kind)), found.state
+    moves = [one for one in history.changes if checked.model_id in (one.before, one.after) and one.alias]
+    spans = lived(checked.model_id, state or ())
     if as_json:
-        _print_json(_document(checked, found.state))
+        _print_json(_document(checked, history) | {
+            "promotions": [msgspec.to_builtins(one) for one in moves],
+            "in_force": [msgspec.to_builtins(one) | {"state": str(folder)} for folder, one in spans],
+        })
         return
-    for key, text in _record_lines(checked, found.state):
+    lines = [*_record_lines(checked, history), *(("promotion", change_text(one)) for one in moves)]
+    lines += [("in force", lived_text(folder, one)) for folder, one in spans]
+    if state and not spans:
+        lines.append(("in force", "never in these runs"))
+    for key, text in lines:
         typer.echo(f"{key:12} {text}")
 
 
@@ -83,9 +114,10 @@ def register_command(
     model: Annotated[
         str, typer.Argument(metavar="FOLDER|bundled", help="Folder of a trained model.", show_default=False)
     ],
-    registry: RegistryOption = None, kind: ModelKindOption = "pilot",
+    registry: RegistryOption = None, kind: ModelKindOption = "",
     parents: Annotated[
-        list[str] | None, typer.Option("--parent", metavar="ID", help="Model that it was made from; repeatable.")
+        list[str] | None, typer.Option("--parent", metavar="ID", help="Model that it was made from; repeatable. "
+                                 "Those with the same arrays when left out.")
     ] = None,
     notes: Annotated[str, typer.Option("--notes", help="Free text that the record keeps.")] = "",
     commit: Annotated[
@@ -98,9 +130,9 @@ def register_command(
     from quantum_trader.app.runs.pilot_run import BUNDLED, bundled_folder
     from quantum_trader.app.runs.registries import program_commit
 
-    found = _opened(registry)
+    found, folder = _opened(registry), bundled_folder() if model == BUNDLED else Path(model)
     made = found.register_model(
-        bundled_folder() if model == BUNDLED else Path(model), kind, parents=parents or (), notes=notes,
+        folder, kind or kind_of_folder(folder), parents=parents or None, notes=notes,
         git_commit=program_commit() if commit is None else commit,
     )
     _say_taken(found, made.record, "registered" if made.is_new else "was registered already", as_json)
@@ -110,19 +142,30 @@ def register_command(
 def promote_command(
     name: NameArgument,
     to: Annotated[str, typer.Option("--to", metavar="ALIAS", help="champion, challenger or shadow.")],
-    reason: ReasonOption, registry: RegistryOption = None, kind: ModelKindOption = "pilot", by: ByOption = "",
-    version: VersionOption = None, as_json: JsonOption = False,
+    reason: ReasonOption, registry: RegistryOption = None, kind: ModelKindOption = "", by: ByOption = "",
+    version: VersionOption = None,
+    without_evidence: Annotated[
+        str, typer.Option("--without-evidence", metavar="WHY", help="Promote a champion that does not meet the "
+                          "conditions of its kind; why is recorded, with the conditions.")
+    ] = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Give an alias to a model, with a reason. The model is verified first; of two promotions at once one is refused.
 
-    Runs that are started with registry:champion take it from then on; one that is running keeps its model.
+    A champion must meet the conditions of its kind. Running systems that follow the alias take the model over with
+    their next bars. Exit code 1 where conditions are not met.
     """
+    from quantum_trader.lab.registry.registry import UnreadyModelError
+
     found = _opened(registry)
     before = found.state
-    after = found.promote(
-        name, to.strip().lower(), actor=by or user_name(), reason=reason, kind=kind,
-        seen_version=before.version if version is None else version,
-    )
+    try:
+        after = found.promote(
+            name, to.strip().lower(), actor=by or user_name(), reason=reason, kind=kind_of(found, name, kind),
+            seen_version=before.version if version is None else version, without_evidence=without_evidence,
+        )
+    except UnreadyModelError as error:
+        _refuse(error, as_json)
     _say_changes(before, after, as_json)
 
 
@@ -130,14 +173,14 @@ def promote_command(
 def rollback_command(
     reason: ReasonOption,
     alias: Annotated[str, typer.Argument(metavar="[ALIAS]", help="The alias; champion when left out.")] = "champion",
-    registry: RegistryOption = None, kind: ModelKindOption = "pilot", by: ByOption = "", version: VersionOption = None,
+    registry: RegistryOption = None, kind: ModelKindOption = "", by: ByOption = "", version: VersionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Give an alias back to the model that had it before. A second rollback leads one further back."""
     found = _opened(registry)
     before = found.state
     after = found.rollback(
-        alias.strip().lower(), actor=by or user_name(), reason=reason, kind=kind,
+        alias.strip().lower(), actor=by or user_name(), reason=reason, kind=kind or PILOT_KIND,
         seen_version=before.version if version is None else version,
     )
     _say_changes(before, after, as_json)
@@ -148,12 +191,12 @@ def export_command(
     name: NameArgument,
     target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="File to write, or the folder to write it into.",
                                            show_default=False)],
-    registry: RegistryOption = None, kind: ModelKindOption = "pilot", as_json: JsonOption = False,
+    registry: RegistryOption = None, kind: ModelKindOption = "", as_json: JsonOption = False,
 ) -> None:
     """Write a model as one file, with its record, its signature and the public key."""
     found = _opened(registry)
-    path = found.export_model(name, target, kind)
-    model_id = found.resolve(name, kind)
+    kind = kind_of(found, name, kind)
+    path, model_id = found.export_model(name, target, kind), found.resolve(name, kind)
     if as_json:
         _print_json({"model_id": model_id, "file": str(path), "own_key": found.state.own_key})
         return
@@ -197,17 +240,44 @@ def verify_command(
     name: Annotated[
         str, typer.Argument(metavar="[NAME]", help="An alias or an id; all models when left out.")
     ] = "",
-    registry: RegistryOption = None, kind: ModelKindOption = "pilot", as_json: JsonOption = False,
+    registry: RegistryOption = None, kind: ModelKindOption = "", as_json: JsonOption = False,
 ) -> None:
     """Verify one model or all: signature, trusted key, hash of every file, features. Exit code 1 where one fails."""
     found = _opened(registry)
     state = found.state
-    checked = [found.verify_model(one, kind) for one in ([name] if name else found.model_ids())]
+    checked = [found.verify_model(one, kind or PILOT_KIND) for one in ([name] if name else found.model_ids())]
     if as_json:
         _print_json({"ok": all(one.ok for one in checked), "models": [_document(one, state) for one in checked]})
     else:
         typer.echo("\n".join(_line(one, state) for one in checked) or f"{found.folder}: no models")
     raise typer.Exit(0 if all(one.ok for one in checked) else NOT_OK)
+
+
+def kind_of(found: ModelRegistry, name: str, kind: str) -> str:
+    """The *kind* given, or that of the model *name* where it is an id; of an alias pilot."""
+    from quantum_trader.lab.registry.state import ALIASES
+
+    if kind or name in ALIASES:
+        return kind or PILOT_KIND
+    record = found.verify_model(name).record
+    return record.kind if record is not None else PILOT_KIND
+
+
+def kind_of_folder(folder: Path) -> str:
+    """The kind of the trained model in *folder*."""
+    from quantum_trader.models.learned.artefact import is_learned_folder, load_learned
+
+    return load_learned(folder).card.kind if is_learned_folder(folder) else PILOT_KIND
+
+
+def _refuse(error: UnreadyModelError, as_json: bool) -> NoReturn:
+    """Say which conditions are not met, and end."""
+    if as_json:
+        _print_json({"promoted": False, "unmet": list(error.unmet)})
+    else:
+        lines = ["NOT promoted:", *(f"  {one}" for one in error.unmet)]
+        typer.echo("\n".join([*lines, 'To promote it anyway: --without-evidence "why"']), err=True)
+    raise typer.Exit(REFUSED)
 
 
 def _opened(registry: Path | None) -> ModelRegistry:
@@ -283,7 +353,10 @@ def change_text(change: RegistryChange) -> str:
         what = f"trusts the key {change.after}" if change.after else f"trusts the key {change.before} no more"
         return f"{head} {what} ({change.reason})"
     before = change.before[:_SHOWN] or "none"
-    return f"{head} {change.action}: {change.kind} {change.alias} {before} → {change.after[:_SHOWN]} ({change.reason})"
+    line = f"{head} {change.action}: {change.kind} {change.alias} {before} → {change.after[:_SHOWN]} ({change.reason})"
+    if change.without_evidence:
+        line += f", without evidence ({change.without_evidence}): {'; '.join(change.unmet)}"
+    return line
 
 
 def _print_json(document: dict[str, Any]) -> None:

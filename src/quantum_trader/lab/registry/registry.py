@@ -15,9 +15,11 @@ from quantum_trader.journal.keys import SigningKey
 from quantum_trader.lab.registry.disk import REGISTRY_FILE, RegistryFolder
 from quantum_trader.lab.registry.kinds import KINDS, PILOT, ModelKind, ReadModel
 from quantum_trader.lab.registry.package import MOST_PACKAGE_BYTES, Package, pack_model, unpack_model
+from quantum_trader.lab.registry.readiness import promotion_blockers
 from quantum_trader.lab.registry.record import (
     MOST_BYTES,
     RECORD_FILE,
+    ModelFile,
     ModelRecord,
     SignedRecord,
     check_id,
@@ -38,12 +40,14 @@ from quantum_trader.lab.registry.state import (
     trusting,
 )
 from quantum_trader.policy import clock as default_clock
+from quantum_trader.policy.policy_store_state import check_text
 from quantum_trader.policy.storage import path_of, write_atomically
 
 CHAMPION: Final = ALIASES[0]
 SHORTEST_ID: Final = 6  # digits that may stand for a whole id
 OWN_KEY: Final = "registry"  # who trusts the registry's own key
 PACKAGE_ENDING: Final = ".tar"
+_ARRAYS: Final = ("weights.npz", "arrays.npz")  # files that hold what was trained
 _log: Final = logging.getLogger(__name__)
 
 
@@ -56,6 +60,17 @@ class StaleRegistryError(StateError):
             "aliases again and repeat. Nothing was changed"
         )
         self.seen, self.found = seen, found
+
+
+class UnreadyModelError(StateError):
+    """A model lacks the evidence that its kind asks of a champion; *unmet* has a sentence for each condition."""
+
+    def __init__(self, folder: Path, model_id: str, unmet: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{folder}: model {model_id} is not ready to be the champion: {'; '.join(unmet)}. Nothing was changed; to "
+            'promote it anyway: --without-evidence "why", which is recorded'
+        )
+        self.unmet = unmet
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,11 +119,13 @@ class ModelRegistry:
     def __init__(
         self, folder: Path | str, *, kinds: Mapping[str, ModelKind] = KINDS,
         clock: Callable[[], int] = default_clock.now_ns, pause: Callable[[float], None] = default_clock.pause,
+        blockers: Callable[[ModelRegistry, str, str], tuple[str, ...]] = promotion_blockers,
     ) -> None:
+        """*blockers*: the conditions that a model of a kind does not meet to become its champion."""
         self.folder = path_of("registry", folder)
         self._disk = RegistryFolder(self.folder, pause)
         self._kinds = kinds
-        self._clock = clock
+        self._clock, self._blockers = clock, blockers
 
     # ---- reading ----
     @property
@@ -231,13 +248,14 @@ class ModelRegistry:
 
     # ---- changing ----
     def register_model(
-        self, source: Path | str, kind: str = PILOT, *, git_commit: str = "", parents: Iterable[str] = (),
+        self, source: Path | str, kind: str = PILOT, *, git_commit: str = "", parents: Iterable[str] | None = None,
         notes: str = "",
     ) -> RegisteredModel:
         """Copy the model in the folder *source* into the registry and sign it with the registry's own key.
 
-        A model that is there already stays as it is. Raises DataError and ConfigError for a folder that holds no model
-        of *kind* for this program, StateError where nothing could be written.
+        A model that is there already stays as it is. *parents* None: the registered models that have the same arrays,
+        such as a pilot before its card got the figures of its evaluation. Raises DataError and ConfigError for a folder
+        that holds no model of *kind* for this program, StateError where nothing could be written.
         """
         reader = self._kinds.get(kind)
         if reader is None:
@@ -245,11 +263,12 @@ class ModelRegistry:
         folder = path_of("model", source)
         contents = {name: _content(folder / name) for name in reader.file_names}
         model = reader.read(contents, folder)
+        files = files_of(contents)
         record = ModelRecord(
             model_id=model.model_id, kind=kind, name=model.name, created_ns=model.created_ns,
             registered_ns=self._clock(), features_hash=model.features_hash, data=model.data, metrics=model.metrics,
-            files=files_of(contents), git_commit=git_commit, made_with=model.made_with, parents=tuple(parents),
-            notes=notes,
+            files=files, git_commit=git_commit, made_with=model.made_with, notes=notes,
+            parents=self._with_same_arrays(kind, model.model_id, files) if parents is None else tuple(parents),
         )
         with self._disk.locked():
             key = self._own_key()
@@ -259,6 +278,16 @@ class ModelRegistry:
             self._disk.write_model(record.model_id, sign_record(record, key), contents)
         _log.info("%s: registered %s %s", self.folder, kind, record.model_id)
         return RegisteredModel(record=record, artefact=model.artefact, is_new=True)
+
+    def _with_same_arrays(self, kind: str, model_id: str, files: Iterable[ModelFile]) -> tuple[str, ...]:
+        """The ids of the other registered models of *kind* that have the arrays of these *files*."""
+        arrays = {(one.name, one.sha256) for one in files if one.name.endswith(_ARRAYS)}
+        found = []
+        for other in self.model_ids():
+            record = self._examined(other).verification.record
+            if other != model_id and record is not None and record.kind == kind:
+                found += [other] * bool(arrays & {(one.name, one.sha256) for one in record.files})
+        return tuple(found)
 
     def export_model(self, name: str, target: Path | str, kind: str = PILOT) -> Path:
         """Write the model as one file with its signature; returns the file.
@@ -326,18 +355,32 @@ class ModelRegistry:
         return model
 
     def promote(
-        self, name: str, alias: str, *, actor: str, reason: str, seen_version: int | None, kind: str = PILOT
+        self, name: str, alias: str, *, actor: str, reason: str, seen_version: int | None, kind: str = PILOT,
+        without_evidence: str = "",
     ) -> RegistryState:
         """Give *alias* to the model *name*, once it is verified; the state afterwards.
 
-        *seen_version* is the version that the promotion was decided on; None where it holds for any. Raises
-        StaleRegistryError where another change came between, DataError for a model that may not be used.
+        *seen_version* is the version that the promotion was decided on; None where it holds for any. A champion must
+        meet the conditions of its kind, or *without_evidence* says why it need not, which is recorded. Raises
+        StaleRegistryError where another change came between, UnreadyModelError where a condition is not met, DataError
+        for a model that may not be used.
         """
         check_alias(alias)
         model_id = self.load_model(name, kind).record.model_id
+        unmet = self._unmet(kind, alias, model_id)
+        if unmet and not without_evidence.strip():
+            raise UnreadyModelError(self.folder, model_id, unmet)
+        given = check_text("without_evidence", without_evidence) if unmet else ""
         return self._change(
-            lambda state, author: promoted(state, author, kind, alias, model_id), actor, reason, seen_version
+            lambda state, author: promoted(state, author, kind, alias, model_id, unmet, given), actor, reason,
+            seen_version,
         )
+
+    def _unmet(self, kind: str, alias: str, model_id: str) -> tuple[str, ...]:
+        """The conditions that stand between the model and *alias*; none but the champion has any."""
+        if alias != CHAMPION or self.state.aliases.get(kind, {}).get(alias, "") == model_id:
+            return ()
+        return self._blockers(self, kind, model_id)
 
     def rollback(
         self, alias: str, *, actor: str, reason: str, seen_version: int | None, kind: str = PILOT

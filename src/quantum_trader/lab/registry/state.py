@@ -18,7 +18,7 @@ from quantum_trader.domain.json_text import decode_json
 from quantum_trader.lab.registry.record import check_id
 from quantum_trader.policy.policy_store_state import Version, check_text
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2  # 1: without what a promotion passed over
 HISTORY: Final = 2_000  # changes kept
 ALIASES: Final = ("champion", "challenger", "shadow")
 PROMOTE, ROLLBACK, TRUST, DISTRUST = "promote", "rollback", "trust", "distrust"
@@ -38,6 +38,8 @@ class RegistryChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     alias: str = ""
     before: str = ""  # model id; empty: none; with distrust the public key
     after: str = ""  # model id; with trust the public key
+    without_evidence: str = ""  # why a champion was promoted though conditions were not met
+    unmet: tuple[str, ...] = ()  # those conditions, a sentence each
 
 
 class RegistryState(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,12 +119,19 @@ class Author(msgspec.Struct, frozen=True, kw_only=True):
 StateChange = Callable[[RegistryState, Author], RegistryState]
 
 
-def promoted(state: RegistryState, author: Author, kind: str, alias: str, model_id: str) -> RegistryState:
-    """*state* with *alias* on the model; *state* itself where it is there already."""
+def promoted(
+    state: RegistryState, author: Author, kind: str, alias: str, model_id: str, unmet: tuple[str, ...] = (),
+    without_evidence: str = "",
+) -> RegistryState:
+    """*state* with *alias* on the model; *state* itself where it is there already.
+
+    *unmet*: conditions that it does not meet, and *without_evidence* why it is promoted all the same.
+    """
     check_alias(alias)
     if state.aliases.get(kind, {}).get(alias, "") == check_id("model_id", model_id):
         return state
-    return _moved(state, author, PROMOTE, kind, alias, model_id)
+    told: dict[str, Any] = {"unmet": unmet, "without_evidence": without_evidence} if unmet else {}
+    return _moved(state, author, PROMOTE, kind, alias, model_id, **told)
 
 
 def rolled_back(state: RegistryState, author: Author, kind: str, alias: str) -> RegistryState:
@@ -158,16 +167,18 @@ def distrusting(state: RegistryState, author: Author, key: str) -> RegistryState
     return _after(state, author, values, action=DISTRUST, before=key)
 
 
-def _moved(state: RegistryState, author: Author, action: str, kind: str, alias: str, after: str) -> RegistryState:
+def _moved(
+    state: RegistryState, author: Author, action: str, kind: str, alias: str, after: str, **told: Any
+) -> RegistryState:
     table = state.aliases.get(kind, {})
     aliases = {**state.aliases, kind: {**table, alias: after}}
     return _after(
         state, author, {"aliases": aliases}, action=action, kind=kind, alias=alias, before=table.get(alias, ""),
-        after=after,
+        after=after, **told,
     )
 
 
-def _after(state: RegistryState, author: Author, values: dict[str, Any], **change: str) -> RegistryState:
+def _after(state: RegistryState, author: Author, values: dict[str, Any], **change: Any) -> RegistryState:
     made = RegistryChange(
         version=state.version + 1, ts_ns=author.ts_ns, actor=author.actor.strip(), reason=author.reason.strip(),
         **change,
