@@ -18,12 +18,12 @@ from quantum_trader.domain.errors import ConfigError, QuantumTraderError
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.kinds import Event, ModelEvent, TrainingEvent
 from quantum_trader.lab.learning.evidence_file import ModelEvidence, decode_evidence, evidence_in
+from quantum_trader.lab.learning.leakage_checks import Recompute
 from quantum_trader.lab.learning.learning_result import LEARNING_FILE, LearnedOutcome, LearningDocument
 from quantum_trader.lab.learning.learning_run import LearningPlan
 from quantum_trader.lab.learning.learning_settings import LearningSettings
 from quantum_trader.lab.learning.learning_steps import PLAN_FILE, STEPS
 from quantum_trader.lab.learning.meta_label_samples import meta_label_samples
-from quantum_trader.lab.learning.model_folders import Recompute
 from quantum_trader.lab.learning.probability_scores import (
     auc_of,
     expected_calibration_error,
@@ -32,7 +32,7 @@ from quantum_trader.lab.learning.probability_scores import (
 )
 from quantum_trader.lab.learning.signal_samples import LabelSettings, signal_samples
 from quantum_trader.lab.learning.tracker import LearningSession, LearningTracker
-from quantum_trader.lab.learning.training_table import TrainingTable
+from quantum_trader.lab.learning.training_table import SampleTable
 from quantum_trader.lab.registry.state import ALIASES
 from quantum_trader.market.arrays import Floats
 from quantum_trader.market.instruments import instruments_for
@@ -61,7 +61,7 @@ META_LABEL_PLACE: Final = DailyPlace(
 class LearningTask(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The samples of a training, and what is trained on them."""
 
-    table: TrainingTable
+    table: SampleTable
     plan: LearningPlan
 
 
@@ -109,7 +109,7 @@ def _facts(labels: LabelSettings) -> dict[str, Any]:
     return {f"labels.{key}": value for key, value in msgspec.structs.asdict(labels).items()}
 
 
-def _recompute(table: TrainingTable, bars: WholeBars) -> Recompute:
+def _recompute(table: SampleTable, bars: WholeBars) -> Recompute:
     """Features of a sample from a panel that ends with its decision, as a live process makes them."""
     place_of = {symbol: place for place, symbol in enumerate(bars.symbols)}
 

@@ -115,7 +115,7 @@ class LearnedCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             )
 
 
-Arrays = TreeArrays | LinearArrays
+ModelArrays = TreeArrays | LinearArrays
 
 
 def meta_features_hash(names: tuple[str, ...]) -> str:
@@ -126,9 +126,9 @@ def meta_features_hash(names: tuple[str, ...]) -> str:
 class LearnedArtefact:
     """A trained model, checked and ready to score; *evidence* is the content of its evidence file."""
 
-    def __init__(self, card: LearnedCard, arrays: Arrays, evidence: bytes) -> None:
+    def __init__(self, card: LearnedCard, arrays: ModelArrays, evidence: bytes) -> None:
         """Raises InputError where card, arrays and evidence are not of one model."""
-        kind: type[Arrays] = TreeArrays if card.learner == BOOSTING else LinearArrays
+        kind: type[ModelArrays] = TreeArrays if card.learner == BOOSTING else LinearArrays
         require(isinstance(arrays, kind), "learner", card.learner, f"must have {kind.__name__}")
         count = len(card.features)
         self._scorer: TreeEnsemble | LinearScorer = (
@@ -163,7 +163,7 @@ class LearnedArtefact:
         return {CARD_FILE: card, ARRAYS_FILE: packed.getvalue(), EVIDENCE_FILE: self.evidence}
 
 
-def arrays_hash(arrays: Arrays) -> str:
+def arrays_hash(arrays: ModelArrays) -> str:
     """SHA-256 of every array's name, type, shape and numbers."""
     found = hashlib.sha256()
     for name, array in sorted(msgspec.structs.asdict(arrays).items()):
@@ -198,7 +198,7 @@ def decode_learned(contents: Mapping[str, bytes], place: Path) -> LearnedArtefac
         raise DataError(f"{place}: {error}; take the folder anew from where it was made") from None
 
 
-def _arrays_of(content: bytes, kind: type[Arrays], path: Path) -> Arrays:
+def _arrays_of(content: bytes, kind: type[ModelArrays], path: Path) -> ModelArrays:
     try:
         held = io.BytesIO(content)
         with zipfile.ZipFile(held) as packed:  # says how large each array is before any is unpacked
