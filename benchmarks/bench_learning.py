@@ -43,7 +43,7 @@ def has_learning() -> bool:
 def made_samples() -> Any:
     """200,000 samples of 64 features over four years of four symbols, whose label has a weak signal."""
     from quantum_trader.domain.clock import NS_PER_HOUR
-    from quantum_trader.lab.learning.training_table import TrainingTable, sample_weights
+    from quantum_trader.lab.learning.training_table import SampleTable, sample_weights
 
     rng = np.random.default_rng(5)
     rows = rng.normal(size=(SAMPLES, FEATURES)).astype(np.float32)
@@ -53,7 +53,7 @@ def made_samples() -> Any:
     starts = np.arange(SAMPLES, dtype=np.int64) // 4 * NS_PER_HOUR
     ends = starts + rng.integers(1, 24, SAMPLES) * NS_PER_HOUR
     net: Any = 0.01 * (labels - 0.5)
-    return TrainingTable(
+    return SampleTable(
         names=tuple(f"feature_{number}" for number in range(FEATURES)), rows=rows, labels=labels, starts_ns=starts,
         ends_ns=ends, known_ns=starts, net_returns=net, net_against=-net,
         weights=sample_weights(starts, ends, NS_PER_HOUR), symbol=np.arange(SAMPLES, dtype=np.int64) % 4,

@@ -8,11 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from tests.models.learned.made_models import META_LABEL, made_artefact, write_folder
@@ -21,22 +19,23 @@ from typer.testing import CliRunner
 from quantum_trader.app.cli.main import app
 from quantum_trader.app.report.learning_page import learning_page
 from quantum_trader.app.runs.meta_labels import meta_label_for
-from quantum_trader.app.runs.replay import memory_run
+from quantum_trader.app.runs.pilot_daily import DailyClock, DailyTraining
+from quantum_trader.app.runs.replay import memory_run, run
+from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.runs.signal_training import MODEL_PLACE
 from quantum_trader.app.settings import load_settings
-from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, from_ns, to_ns
+from quantum_trader.domain.clock import NS_PER_SECOND, from_ns
 from quantum_trader.domain.errors import ConfigError, DataError
-from quantum_trader.domain.records import Record
-from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.lake import Lake
 from quantum_trader.lab.learning import LearningTracker
 from quantum_trader.lab.learning.learning_result import load_learning
-from quantum_trader.lab.learning.meta_label_samples import meta_label_samples
 from quantum_trader.lab.registry import ModelRegistry
+from quantum_trader.lab.shadows.meta_labels import meta_label_table
 from quantum_trader.lab.trials import TrialLedger
-from quantum_trader.models.entry_features import ENTRY_FEATURES, ENTRY_FEATURES_HASH
+from quantum_trader.models.entry_features import ENTRY_FEATURES, ENTRY_FEATURES_HASH, EntryFeatures
 from quantum_trader.models.gates import GateSettings
 from quantum_trader.models.learned.artefact import load_learned
+from quantum_trader.models.learned.meta_label import load_meta_label
 
 pytest.importorskip("xgboost")
 pytest.importorskip("sklearn")
@@ -52,7 +51,7 @@ rounds = 15
 depth = 3
 learning_rate = 0.1
 """
-YEAR_NS = to_ns(datetime(2024, 1, 1, tzinfo=UTC))
+YEAR_NS = 1_704_067_200 * NS_PER_SECOND  # 2024-01-01
 BARS = ("--symbols", "BTCUSDT,ETHUSDT", "--to", "2018-01-31")
 
 
@@ -289,50 +288,20 @@ def test_a_killed_command_goes_on_to_the_same_models(
 
 
 # ---- on a journal --------------------------------------------------------------------------------------------------
-def signal_records(count: int) -> list[tuple[str, int, dict[str, Any]]]:
-    """Topic, time and payload of *count* signals and their shadow trades: high confidence wins more often."""
-    rng, start, found = np.random.default_rng(8), YEAR_NS, list[tuple[str, int, dict[str, Any]]]()
-    for number in range(count):
-        features = dict.fromkeys(ENTRY_FEATURES, 0.5) | {
-            "sign": float(rng.choice((-1, 1))), "confidence": float(rng.uniform(0.4, 0.9)), "error_bps": None,
-        }
-        won = bool(rng.random() < features["confidence"])  # type: ignore[operator]
-        at = start + number * NS_PER_HOUR
-        shared = {"signal_id": f"s{number:08}", "symbol": ("BTCUSDT", "ETHUSDT")[number % 2]}
-        found.append(("signal.judged", at, shared | {
-            "mode": "scalp", "gates": [], "refused": [], "payoff": 2.0, "regime": "RANGING NORMAL", "price": 100.0,
-            "features": features, "features_hash": ENTRY_FEATURES_HASH, "meta_label": "",
-        }))
-        found.append(("shadow.closed", at + 5 * NS_PER_HOUR, shared | {
-            "r": 1.0 if won else -1.0, "exit": "TARGET" if won else "STOP", "bars_held": 5, "traded": False,
-            "entry_price": 100.0, "exit_price": 101.0, "net_bps": 40.0 if won else -60.0, "cost_bps": 12.0,
-            "funding_bps": 0.0, "entry_ns": at, "weight": 1.0,
-        }))
-    return sorted(found, key=lambda one: one[1])
-
-
 @pytest.fixture(scope="module")
 def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state folder whose journal has 1,500 signals with their results."""
-    state = tmp_path_factory.mktemp("state")
-    write_records(state, signal_records(1_500))
+    """The state folder of a replay of three months, whose signals have results."""
+    state = tmp_path_factory.mktemp("state") / "run"
+    settings = load_settings(None, {
+        "models": (({"model": "intraday-demo"},), "--model"), "data.end": ("2018-01-15", "--to"),
+    }).settings
+    run(settings, RunOptions(state_dir=state))
     return state
 
 
-def write_records(state: Path, records: list[tuple[str, int, dict[str, Any]]]) -> None:
-    """Write records as the engine does into the journal of *state*."""
-    with EventLogger(state / "journal", "engine", ring_bytes=1 << 22) as logger:
-        for number, (topic, ts_ns, data) in enumerate(records, 1):
-            line = msgspec.json.encode(Record(
-                seq=number, event_id=f"e{number}", topic=topic, trace_id="", ts_ns=ts_ns, received_ns=ts_ns,
-                source="engine", schema=1, data=data,
-            ))
-            logger.log_checked_line(topic, ts_ns, line)
-
-
-def test_a_meta_label_is_trained_on_the_signals_of_a_journal(journal: Path) -> None:
-    """It finds that confidence tells; the gates load it by folder; a signal model's place does not."""
-    config = journal / "learning.toml"
+def test_a_meta_label_is_trained_on_the_signals_of_a_run(journal: Path) -> None:
+    """One sample a signal with a result; the gates load both models by folder; the training is on record."""
+    config = journal.parent / "learning.toml"
     config.write_text(TOML)
     result = CliRunner().invoke(app, [
         "model", "train", "--meta-label", "--config", str(config), "--state", str(journal), "--json",
@@ -340,19 +309,39 @@ def test_a_meta_label_is_trained_on_the_signals_of_a_journal(journal: Path) -> N
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     folder = next((journal / "meta-labels").glob("*-*-*"))
-    boosted = document["models"][0]
 
+    known = int(meta_label_table(journal).ends_ns.size)
     assert document["kind"] == "meta-label"
-    assert document["data"]["samples"] == 1_500
-    assert boosted["importance"][0]["name"] == "confidence"
-    assert boosted["result"]["together"]["scores"]["auc"]["low"] > 0.5
-    label = meta_label_for(GateSettings(meta_label=str(folder / "boosting")))
-    assert label is not None
-    assert label.model_id == boosted["model_id"]
-    row = dict.fromkeys(ENTRY_FEATURES, 0.5)
-    low, high = (label.probability([(row | {"confidence": value})[name] for name in ENTRY_FEATURES])  # type: ignore[arg-type]
-                 for value in (0.45, 0.85))
-    assert low < 0.6 < high
+    assert document["data"]["samples"] == known > 200
+    assert document["leakage"] == []
+    for one in document["models"]:
+        label = meta_label_for(GateSettings(meta_label=str(folder / one["folder"])))
+        assert label is not None
+        assert label.model_id == one["model_id"]
+        assert 0.0 <= label.probability(EntryFeatures(*[0.5] * len(ENTRY_FEATURES))) <= 1.0
+    with LearningTracker(journal / "journal" / "journal.db") as tracker:
+        assert {one.model_id for one in tracker.sessions()} == {one["model_id"] for one in document["models"]}
+
+
+def test_a_run_judges_its_signals_by_a_meta_label(journal: Path, tmp_path: Path) -> None:
+    """Each signal's record has the probability that the model gives its features, and the model's id."""
+    made = made_artefact("boosting", META_LABEL, features=ENTRY_FEATURES, features_hash=ENTRY_FEATURES_HASH)
+    folder = write_folder(tmp_path / "label", made)
+    label = load_meta_label(folder)
+    settings = load_settings(None, {
+        "models": (({"model": "intraday-demo"},), "--model"), "data.end": ("2017-11-10", "--to"),
+        "gates.meta_label": (str(folder), "--config"),
+    }).settings
+    run(settings, RunOptions(state_dir=tmp_path / "run"))
+
+    rows = Lake(tmp_path / "run" / "journal").sql("select gates, features, meta_label from signal_gates").to_pylist()
+
+    assert len(rows) > 5
+    for row in rows:
+        features = {name: np.nan if value is None else value for name, value in json.loads(row["features"]).items()}
+        told = {one["gate"]: one for one in json.loads(row["gates"])}["meta_label"]
+        assert row["meta_label"] == made.model_id
+        assert told["observed"] == pytest.approx(label.probability(features), abs=1e-12)
 
 
 def test_a_meta_label_of_other_features_is_refused_by_the_gates(tmp_path: Path) -> None:
@@ -369,27 +358,21 @@ def test_a_meta_label_of_other_features_is_refused_by_the_gates(tmp_path: Path) 
     assert meta_label_for(GateSettings()) is None
 
 
-def test_signals_without_a_result_or_of_other_features_are_left_out(tmp_path: Path) -> None:
-    """Told with their number; the results of later are not known yet; a signal counts once."""
-    records = signal_records(300)
-    for _, _, payload in records[:40]:
-        if "features_hash" in payload:
-            payload["features_hash"] = "0" * 64
-        else:
-            payload["exit"] = "HOLE"
-    write_records(tmp_path, [*records, records[100]])
-    until = YEAR_NS + 10 * NS_PER_DAY
-    told: list[str] = []
+def test_a_meta_label_comes_from_the_registry(tmp_path: Path) -> None:
+    """By its alias, verified; a name without a model is refused."""
+    made = made_artefact("linear", META_LABEL, features=ENTRY_FEATURES, features_hash=ENTRY_FEATURES_HASH)
+    registry = ModelRegistry(tmp_path / "registry")
+    registry.register_model(write_folder(tmp_path / "label", made), "meta-label")
+    registry.promote(made.model_id, "champion", actor="a test", reason="a test", seen_version=None, kind="meta-label")
 
-    table = meta_label_samples(tmp_path, until, None, told.append)
+    found = meta_label_for(GateSettings(meta_label="registry:champion"), str(tmp_path / "registry"))
 
-    assert (table.ends_ns <= until).all()
-    assert len(table.labels) < 240
-    assert len(set(table.keys.tolist())) == len(table.labels)
-    assert any("other features" in line for line in told)
-    assert (table.net_returns[table.labels == 1] > 0.0).all()
-    with pytest.raises(DataError, match="no signal has a result"):
-        meta_label_samples(tmp_path, YEAR_NS)
+    assert found is not None
+    assert found.model_id == made.model_id
+    with pytest.raises(DataError, match="has no shadow"):
+        meta_label_for(GateSettings(meta_label="registry:shadow"), str(tmp_path / "registry"))
+    with pytest.raises(ConfigError, match="names no model"):
+        meta_label_for(GateSettings(meta_label="registry:"), str(tmp_path / "registry"))
 
 
 def test_a_daily_training_of_models_has_a_folder_of_its_own(journal: Path) -> None:
@@ -397,5 +380,33 @@ def test_a_daily_training_of_models_has_a_folder_of_its_own(journal: Path) -> No
     result = CliRunner().invoke(app, ["model", "train", "--once", "--state", str(journal)])
 
     assert result.exit_code == 1
-    assert "no trader has begun" in result.stderr
+    assert "holds no bars until" in result.stderr
     assert (journal / MODEL_PLACE.folder / "last.json").is_file()
+
+
+def test_an_interrupted_daily_training_goes_on_in_its_folder(tmp_path: Path) -> None:
+    """One whose plan is there and whose document is not; at midnight the next one begins."""
+    now_ns, calls = [YEAR_NS], list[tuple[str, int]]()
+
+    def train(folder: Path, until_ns: int) -> object | None:
+        calls.append((folder.name, until_ns))
+        (folder / "steps").mkdir(exist_ok=True)
+        (folder / "steps" / "plan.json").write_text("{}")
+        if len(calls) == 1:
+            return None  # stopped
+        (folder / "learning.json").write_text("{}")
+        return object()
+
+    def wait(seconds: float) -> bool:
+        now_ns[0] += round(seconds * NS_PER_SECOND)
+        return len(calls) >= 3
+
+    daemon = DailyTraining(tmp_path, train, lambda line: None, DailyClock(lambda: now_ns[0], wait), MODEL_PLACE)
+    assert daemon.once().outcome == "stopped"
+
+    daemon.serve(0)
+
+    assert [name for name, _ in calls] == ["2024-01-01", "2024-01-01", "2024-01-02"]
+    assert calls[0][1] == calls[1][1] == YEAR_NS, "the same bars count"
+    assert (tmp_path / "models" / "last.json").is_file()
+    assert not (tmp_path / "pilots").exists()

@@ -13,7 +13,7 @@ from quantum_trader.lab.learning.learning_run import LearningPlan
 from quantum_trader.lab.learning.learning_settings import LearningSettings
 from quantum_trader.lab.learning.linear_training import LinearSettings
 from quantum_trader.lab.learning.trainer import LearningOptions
-from quantum_trader.lab.learning.training_table import TrainingTable, sample_weights
+from quantum_trader.lab.learning.training_table import SampleTable, sample_weights
 from quantum_trader.models.learned.artefact import META_LABEL
 from quantum_trader.models.learned.feature_list import names_hash
 
@@ -24,7 +24,7 @@ QUICK = LearningSettings(
 )
 
 
-def made_table(seed: int = 1, count: int = 3_000, strength: float = 1.5, peek: float = 0.0) -> TrainingTable:
+def made_table(seed: int = 1, count: int = 3_000, strength: float = 1.5, peek: float = 0.0) -> SampleTable:
     """Samples whose label follows ``signal`` and the square of ``curve``; *strength* 0: noise alone.
 
     With *peek* the feature noise_3 is the label, and as much noise beside it.
@@ -38,7 +38,7 @@ def made_table(seed: int = 1, count: int = 3_000, strength: float = 1.5, peek: f
         rows[:, 4] = labels + peek * rng.normal(size=count)
     starts = np.sort(rng.choice(300 * 24 * 60, count, replace=False)) * NS_PER_MINUTE
     ends = starts + rng.integers(1, 9, count) * NS_PER_HOUR
-    return TrainingTable(
+    return SampleTable(
         names=NAMES, rows=rows, labels=labels, starts_ns=starts, ends_ns=ends, known_ns=starts,
         net_returns=0.01 * (labels - 0.5), net_against=np.full(count, np.nan),
         weights=sample_weights(starts, ends, NS_PER_HOUR), symbol=rng.integers(0, 2, count),
@@ -46,7 +46,7 @@ def made_table(seed: int = 1, count: int = 3_000, strength: float = 1.5, peek: f
     )
 
 
-def made_plan(table: TrainingTable, settings: LearningSettings = QUICK) -> LearningPlan:
+def made_plan(table: SampleTable, settings: LearningSettings = QUICK) -> LearningPlan:
     """A plan for *table*, whose features are those that were known."""
     digest = hashlib.sha256(table.rows.tobytes()).hexdigest()
     return LearningPlan(

@@ -21,7 +21,7 @@ from quantum_trader.lab.learning.learning_run import LearningPlan, train_models
 from quantum_trader.lab.learning.learning_settings import LearningSettings
 from quantum_trader.lab.learning.probability_scores import auc_of
 from quantum_trader.lab.learning.trainer import LearningLook
-from quantum_trader.lab.learning.training_table import TrainingTable
+from quantum_trader.lab.learning.training_table import SampleTable
 from quantum_trader.lab.trials.record import Trial
 from quantum_trader.models.learned.artefact import BOOSTING, LINEAR, load_learned
 
@@ -30,7 +30,7 @@ pytest.importorskip("sklearn")
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def train(folder: Path, table: TrainingTable, plan: LearningPlan | None = None, **changes: object) -> LearningDocument:
+def train(folder: Path, table: SampleTable, plan: LearningPlan | None = None, **changes: object) -> LearningDocument:
     """Train *table* in *folder* to the end."""
     document = train_models(
         folder, table, plan or made_plan(table), options(**changes), lambda line: None, lambda: 5

@@ -11,7 +11,7 @@ from tests.lab.learning.made_tables import made_table
 
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.errors import DataError, InputError
-from quantum_trader.lab.learning.training_table import independent_samples, joined_tables, sample_weights
+from quantum_trader.lab.learning.training_table import independent_samples, joined_samples, sample_weights
 
 
 @pytest.mark.parametrize(("changes", "kind", "said"), [
@@ -61,7 +61,7 @@ def test_tables_of_several_symbols_are_joined_in_order_of_time() -> None:
     first, second = made_table(1, 300), made_table(2, 250)
     second = msgspec.structs.replace(second, symbols=("ETHUSDT", "XRPUSDT"))
 
-    whole = joined_tables([first, second])
+    whole = joined_samples([first, second])
 
     assert whole.symbols == ("BTCUSDT", "ETHUSDT", "XRPUSDT")
     assert (np.diff(whole.starts_ns) >= 0).all()
@@ -71,7 +71,7 @@ def test_tables_of_several_symbols_are_joined_in_order_of_time() -> None:
     rows = whole.rows.copy()
     rows[7, 2] += 1.0
     assert msgspec.structs.replace(whole, rows=rows).content_hash != whole.content_hash
-    assert joined_tables([first, second]).content_hash == whole.content_hash
+    assert joined_samples([first, second]).content_hash == whole.content_hash
 
 
 def test_a_bet_counts_once() -> None:

@@ -63,7 +63,7 @@ def random_linear(seed: int, features: int) -> LinearArrays:
 
 def made_artefact(learner: str = BOOSTING, kind: str = SIGNAL, seed: int = 1, **changes: Any) -> LearnedArtefact:
     """An artefact of a model whose numbers are drawn."""
-    names = NAMES if kind == SIGNAL else ("confidence", "cost_bps", "hour")
+    names = changes.get("features", NAMES if kind == SIGNAL else ("confidence", "cost_bps", "hour"))
     arrays = random_trees(seed, len(names)) if learner == BOOSTING else random_linear(seed, len(names))
     facts: dict[str, Any] = {
         "kind": kind, "learner": learner, "name": f"made-{learner}", "created_ns": 5, "features": names,

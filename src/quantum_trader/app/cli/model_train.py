@@ -72,10 +72,10 @@ SeedOption = Annotated[int | None, typer.Option("--seed", metavar="N", help="See
 ThreadsOption = Annotated[
     int, typer.Option("--threads", metavar="N", help="Processors that train; they do not change the models.")
 ]
-_OutOption = Annotated[
+LearningFolderOption = Annotated[
     Path, typer.Option("--out", metavar="DIR", help="Folder of the training; the same command goes on in it.")
 ]
-_HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a page.")]
+LearningPageOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a page.")]
 DailyOption = Annotated[bool, typer.Option("--daily", help="Train every day on what the journal of --state holds.")]
 AtOption = Annotated[
     str | None, typer.Option("--at", metavar="HH:MM", help="With --daily: the time (UTC); 00:00 when left out.")
@@ -111,7 +111,7 @@ def train_command(  # the options of one command
     model_bars: ModelBarsOption = None, horizon: HorizonOption = None, width: WidthOption = None,
     every: EveryOption = None, learners: LearnersOption = None, folds: FoldsOption = None,
     embargo: EmbargoOption = None, seed: SeedOption = None, threads: ThreadsOption = 1,
-    out: _OutOption = DEFAULT_OUT, html: _HtmlOption = None, register: RegisterOption = False,
+    out: LearningFolderOption = DEFAULT_OUT, html: LearningPageOption = None, register: RegisterOption = False,
     registry: RegisterInOption = None, alias: AliasOption = None, daily: DailyOption = False, at: AtOption = None,
     once: OnceOption = False, meta_label: MetaLabelOption = False, state: JournalStateOption = None,
     trials: TrialsOption = None, as_json: JsonOption = False,

@@ -26,7 +26,7 @@ MOST_FEATURES_SHOWN: Final = 15
 _MILLI: Final = 1_000.0
 
 
-def estimated(value: Estimate, digits: int = 3) -> str:
+def estimate_text(value: Estimate, digits: int = 3) -> str:
     """A number with its interval."""
     if math.isnan(value.value):
         return fmt.UNKNOWN
@@ -57,8 +57,8 @@ def fold_cells(fold: FoldResult) -> tuple[str, ...]:
     mine, constant, logistic = fold.learner.scores, fold.baselines["constant"], fold.baselines["logistic"]
     return (
         iso(fold.test_from_ns)[:10], iso(fold.test_until_ns)[:10], f"{fold.train_samples:,}", f"{fold.test_samples:,}",
-        fold.calibration, estimated(mine.auc), f"{logistic.auc.value:.3f}", estimated(mine.brier, 4),
-        f"{constant.brier.value:.4f}", f"{logistic.brier.value:.4f}", estimated(mine.ece),
+        fold.calibration, estimate_text(mine.auc), f"{logistic.auc.value:.3f}", estimate_text(mine.brier, 4),
+        f"{constant.brier.value:.4f}", f"{logistic.brier.value:.4f}", estimate_text(mine.ece),
         difference(fold.learner.comparisons[0].log_loss),
     )
 
@@ -68,9 +68,9 @@ def together_cells(outcome: LearnedOutcome) -> tuple[str, ...]:
     result = outcome.result
     mine, constant, logistic = result.together.scores, result.baselines["constant"], result.baselines["logistic"]
     return (
-        "all", "", "", f"{mine.samples:,}", "", estimated(mine.auc), f"{logistic.auc.value:.3f}",
-        estimated(mine.brier, 4), f"{constant.brier.value:.4f}", f"{logistic.brier.value:.4f}", estimated(mine.ece),
-        difference(result.together.comparisons[0].log_loss),
+        "all", "", "", f"{mine.samples:,}", "", estimate_text(mine.auc), f"{logistic.auc.value:.3f}",
+        estimate_text(mine.brier, 4), f"{constant.brier.value:.4f}", f"{logistic.brier.value:.4f}",
+        estimate_text(mine.ece), difference(result.together.comparisons[0].log_loss),
     )
 
 
@@ -95,7 +95,7 @@ def _thousandths(value: float) -> str:
     return fmt.UNKNOWN if math.isnan(value) else f"{value * _MILLI:+.2f} ‰"
 
 
-def learning_verdict(outcome: LearnedOutcome) -> str:
+def learned_verdict(outcome: LearnedOutcome) -> str:
     """What the walk-forward says of a model, as a sentence."""
     together = outcome.result.together
     constant = together.comparisons[0]
@@ -120,7 +120,7 @@ def outcome_lines(outcome: LearnedOutcome, folder: Path, usable: bool) -> list[s
         "  matters most  " + ", ".join(
             f"{one.name} {_thousandths(one.permutation)}" for one in outcome.importance[:5]
         ),
-        f"  {learning_verdict(outcome)}",
+        f"  {learned_verdict(outcome)}",
     ]
     return [*lines, f"  use: --model {folder / outcome.folder}"] if usable else lines
 
@@ -154,8 +154,9 @@ def learning_lines(document: LearningDocument, folder: Path) -> list[str]:
 def score_words(scores: ProbabilityScores) -> str:
     """The scores of all tests in a few words."""
     return (
-        f"AUC {estimated(scores.auc)}, Brier {estimated(scores.brier, 4)}, ECE {estimated(scores.ece)} (noise alone "
-        f"{scores.ece_if_calibrated:.3f}), log loss {estimated(scores.log_loss, 4)}, {scores.blocks} blocks of time"
+        f"AUC {estimate_text(scores.auc)}, Brier {estimate_text(scores.brier, 4)}, ECE {estimate_text(scores.ece)} "
+        f"(noise alone {scores.ece_if_calibrated:.3f}), log loss {estimate_text(scores.log_loss, 4)}, {scores.blocks} "
+        "blocks of time"
     )
 
 

@@ -14,10 +14,10 @@ from quantum_trader.app.report.learning import (
     MOST_FEATURES_SHOWN,
     RELIABILITY_COLUMNS,
     bets_words,
-    estimated,
+    estimate_text,
     fold_cells,
     importance_cells,
-    learning_verdict,
+    learned_verdict,
     reliability_cells,
     score_words,
     together_cells,
@@ -62,15 +62,15 @@ def _model_sections(outcome: LearnedOutcome) -> list[str]:
     result = outcome.result
     scores = result.together.scores
     cards = "".join((
-        card("AUC", estimated(scores.auc), f"logistic {result.baselines['logistic'].auc.value:.3f}"),
-        card("Calibration error", estimated(scores.ece), f"noise alone {scores.ece_if_calibrated:.3f}"),
-        card("Brier score", estimated(scores.brier, 4), f"constant {result.baselines['constant'].brier.value:.4f}"),
+        card("AUC", estimate_text(scores.auc), f"logistic {result.baselines['logistic'].auc.value:.3f}"),
+        card("Calibration error", estimate_text(scores.ece), f"noise alone {scores.ece_if_calibrated:.3f}"),
+        card("Brier score", estimate_text(scores.brier, 4), f"constant {result.baselines['constant'].brier.value:.4f}"),
         card("Samples", f"{scores.samples:,}", f"{scores.blocks} blocks of time"),
     ))
     title = f"{outcome.learner} · {outcome.model_id[:16]}"
     return [
         section(title, f'<div class="cards">{cards}</div>',
-                f'<p class="verdict">{escape(learning_verdict(outcome))}</p>',
+                f'<p class="verdict">{escape(learned_verdict(outcome))}</p>',
                 f"<p>{escape(score_words(scores))}; {escape(bets_words(result.together))}</p>"),
         section(f"{outcome.learner}: tests", cells_table(
             FOLD_COLUMNS, [*map(fold_cells, result.folds), together_cells(outcome)]), note=_FOLD_NOTE),

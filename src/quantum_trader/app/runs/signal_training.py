@@ -32,7 +32,7 @@ from quantum_trader.lab.learning.probability_scores import (
 )
 from quantum_trader.lab.learning.signal_samples import LabelSettings, signal_samples
 from quantum_trader.lab.learning.tracker import LearningSession, LearningTracker
-from quantum_trader.lab.learning.training_table import TrainingTable
+from quantum_trader.lab.learning.training_table import SampleTable
 from quantum_trader.lab.registry.state import ALIASES
 from quantum_trader.market.arrays import Floats
 from quantum_trader.market.instruments import instruments_for
@@ -61,7 +61,7 @@ META_LABEL_PLACE: Final = DailyPlace(
 class LearningTask(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The samples of a training, and what is trained on them."""
 
-    table: TrainingTable
+    table: SampleTable
     plan: LearningPlan
 
 
@@ -109,7 +109,7 @@ def _facts(labels: LabelSettings) -> dict[str, Any]:
     return {f"labels.{key}": value for key, value in msgspec.structs.asdict(labels).items()}
 
 
-def _recompute(table: TrainingTable, bars: WholeBars) -> Recompute:
+def _recompute(table: SampleTable, bars: WholeBars) -> Recompute:
     """Features of a sample from a panel that ends with its decision, as a live process makes them."""
     place_of = {symbol: place for place, symbol in enumerate(bars.symbols)}
 

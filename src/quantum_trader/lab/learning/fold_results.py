@@ -30,7 +30,7 @@ from quantum_trader.lab.learning.probability_scores import (
     time_blocks,
 )
 from quantum_trader.lab.learning.purged_folds import PurgedFold
-from quantum_trader.lab.learning.training_table import TrainingTable
+from quantum_trader.lab.learning.training_table import SampleTable
 from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.market.costs import BPS
 from quantum_trader.models.learned.calibration import UNCALIBRATED
@@ -115,7 +115,7 @@ class WalkForwardBaselines(msgspec.Struct, frozen=True, kw_only=True):
     together: dict[str, ProbabilityScores]
 
 
-def score_baselines(table: TrainingTable, folds: Sequence[PurgedFold], logistic: list[Floats]) -> WalkForwardBaselines:
+def score_baselines(table: SampleTable, folds: Sequence[PurgedFold], logistic: list[Floats]) -> WalkForwardBaselines:
     """Score both baselines; *logistic* are the margins of the logistic one on each test."""
     parts = [
         (fold.test, _constant(table, fold), UNCALIBRATED.apply(margins))
@@ -128,7 +128,7 @@ def score_baselines(table: TrainingTable, folds: Sequence[PurgedFold], logistic:
     )
 
 
-def calibration_samples(table: TrainingTable, margins: list[FoldMargins], before_ns: int) -> CalibrationSamples:
+def calibration_samples(table: SampleTable, margins: list[FoldMargins], before_ns: int) -> CalibrationSamples:
     """The predictions of tests in *margins* whose labels are known before *before_ns*, in order of their start."""
     places = np.concatenate([one.fold.test for one in margins]) if margins else np.zeros(0, dtype=np.int64)
     values = np.concatenate([one.learner for one in margins]) if margins else np.zeros(0)
@@ -143,7 +143,7 @@ def calibration_samples(table: TrainingTable, margins: list[FoldMargins], before
 
 
 def score_walk_forward(
-    table: TrainingTable, margins: list[FoldMargins], baselines: WalkForwardBaselines, embargo_ns: int
+    table: SampleTable, margins: list[FoldMargins], baselines: WalkForwardBaselines, embargo_ns: int
 ) -> tuple[LearnerResult, UnseenPredictions]:
     """Calibrate and score each test but the first, whose predictions only calibrate those of later tests."""
     found, parts = [], []
@@ -170,19 +170,19 @@ def score_walk_forward(
     ), pooled
 
 
-def final_calibration(table: TrainingTable, margins: list[FoldMargins], embargo_ns: int) -> CalibrationChoice:
+def final_calibration(table: SampleTable, margins: list[FoldMargins], embargo_ns: int) -> CalibrationChoice:
     """The calibration of the model that was trained on all samples: on the predictions of every test."""
     return choose_calibration(calibration_samples(table, margins, int(table.ends_ns.max()) + 1), embargo_ns)
 
 
-def _constant(table: TrainingTable, fold: PurgedFold) -> Floats:
+def _constant(table: SampleTable, fold: PurgedFold) -> Floats:
     """The share of 1 among the training labels of *fold*, for each sample of its test."""
     share = sample_mean(table.labels[fold.train].astype(np.float64), table.weights[fold.train])
     return np.full(len(fold.test), share)
 
 
 def _fold_result(
-    table: TrainingTable, fold: PurgedFold, choice: CalibrationChoice, predicted: UnseenPredictions,
+    table: SampleTable, fold: PurgedFold, choice: CalibrationChoice, predicted: UnseenPredictions,
     baselines: dict[str, ProbabilityScores],
 ) -> FoldResult:
     return FoldResult(
@@ -197,12 +197,12 @@ def _baselines(predicted: UnseenPredictions) -> Mapping[str, Floats]:
     return {CONSTANT: predicted.constant, LOGISTIC: predicted.logistic}
 
 
-def _blocks(table: TrainingTable, test: Ints) -> Ints:
+def _blocks(table: SampleTable, test: Ints) -> Ints:
     return time_blocks(table.starts_ns[test], table.ends_ns[test])
 
 
 def _baseline_scores(
-    table: TrainingTable, test: Ints, constant: Floats, logistic: Floats
+    table: SampleTable, test: Ints, constant: Floats, logistic: Floats
 ) -> dict[str, ProbabilityScores]:
     blocks = _blocks(table, test)
     return {
@@ -211,7 +211,7 @@ def _baseline_scores(
     }
 
 
-def _unseen_result(table: TrainingTable, predicted: UnseenPredictions) -> UnseenResult:
+def _unseen_result(table: SampleTable, predicted: UnseenPredictions) -> UnseenResult:
     test, blocks = predicted.test, _blocks(table, predicted.test)
     labels, weights = table.labels[test].astype(np.float64), table.weights[test]
     mine = predicted.probabilities
@@ -233,7 +233,7 @@ def _unseen_result(table: TrainingTable, predicted: UnseenPredictions) -> Unseen
     )
 
 
-def _bets(table: TrainingTable, predicted: UnseenPredictions, chosen: Ints, blocks: Ints) -> BetResult:
+def _bets(table: SampleTable, predicted: UnseenPredictions, chosen: Ints, blocks: Ints) -> BetResult:
     """The bet for a probability above one half, and the opposite one below it where there is one."""
     places, mine = predicted.test[chosen], predicted.probabilities[chosen]
     net = np.where(mine > 0.5, table.net_returns[places], table.net_against[places])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from quantum_trader.lab.learning.boosting import additivity_error, tree_contributions
 from quantum_trader.lab.learning.learners import Fitted
 from quantum_trader.lab.learning.probability_scores import log_losses, sample_mean
-from quantum_trader.lab.learning.training_table import TrainingTable
+from quantum_trader.lab.learning.training_table import SampleTable
 from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.models.learned.calibration import sigmoid
 from quantum_trader.models.learned.linear import LinearArrays, standardised
@@ -40,7 +40,7 @@ class Contributions(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 def permutation_losses(
-    fitted: Fitted, table: TrainingTable, chosen: Ints, most: int, seed: int
+    fitted: Fitted, table: SampleTable, chosen: Ints, most: int, seed: int
 ) -> Floats:
     """By how much (F,) the log loss rises where a feature is shuffled among at most *most* of the samples *chosen*."""
     picked = chosen[np.linspace(0, len(chosen) - 1, min(most, len(chosen))).round().astype(np.int64)]

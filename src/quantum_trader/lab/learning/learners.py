@@ -11,7 +11,7 @@ import numpy.typing as npt
 from quantum_trader.lab.learning.boosting import booster_arrays, train_booster
 from quantum_trader.lab.learning.learning_settings import LearningSettings
 from quantum_trader.lab.learning.linear_training import LinearSettings, train_linear
-from quantum_trader.lab.learning.training_table import TrainingTable
+from quantum_trader.lab.learning.training_table import SampleTable
 from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.models.learned.artefact import BOOSTING, ModelArrays
 from quantum_trader.models.learned.linear import LinearArrays, LinearScorer
@@ -41,7 +41,7 @@ class Fitted(msgspec.Struct, frozen=True, kw_only=True):
         return np.asarray(scorer.margins(rows), dtype=np.float64)
 
 
-def fit_learner(learner: str, table: TrainingTable, chosen: Ints, settings: LearningSettings, threads: int) -> Fitted:
+def fit_learner(learner: str, table: SampleTable, chosen: Ints, settings: LearningSettings, threads: int) -> Fitted:
     """*learner* fitted on the samples of *table* at the places *chosen*."""
     rows, labels, weights = table.rows[chosen], table.labels[chosen], table.weights[chosen]
     if learner == BOOSTING:
@@ -52,7 +52,7 @@ def fit_learner(learner: str, table: TrainingTable, chosen: Ints, settings: Lear
     return Fitted(arrays=linear, base_margin=intercept)
 
 
-def fit_logistic(table: TrainingTable, chosen: Ints) -> Fitted:
+def fit_logistic(table: SampleTable, chosen: Ints) -> Fitted:
     """The logistic baseline on the samples of *table* at the places *chosen*."""
     linear, intercept = train_linear(table.rows[chosen], table.labels[chosen], table.weights[chosen], PLAIN_LOGISTIC)
     return Fitted(arrays=linear, base_margin=intercept)

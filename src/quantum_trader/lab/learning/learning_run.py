@@ -21,14 +21,14 @@ from quantum_trader.lab.learning.learning_steps import LearningSteps
 from quantum_trader.lab.learning.model_folders import (
     CardFacts,
     check_leakage,
-    learned_artefact_of,
     model_metrics,
     save_learned,
+    trained_artefact,
 )
 from quantum_trader.lab.learning.probability_scores import sample_mean
 from quantum_trader.lab.learning.required_packages import LEARNING_PACKAGES
 from quantum_trader.lab.learning.trainer import LearningOptions, train_learners
-from quantum_trader.lab.learning.training_table import TrainingTable, independent_samples
+from quantum_trader.lab.learning.training_table import SampleTable, independent_samples
 from quantum_trader.lab.pilot.training_plan import check_identity
 from quantum_trader.lab.trials.record import MODEL, Trial, hash_of_values
 from quantum_trader.models.learned.artefact import SIGNAL, load_learned
@@ -38,7 +38,7 @@ MODEL_TRAIN: Final = "model train"
 _ID_LETTERS: Final = 12
 
 
-RecordSession = Callable[[Sequence[Trial], str], None]  # what was tried, and the run that tried it
+RecordTrials = Callable[[Sequence[Trial], str], None]  # what was tried, and the run that tried it
 
 
 class LearningPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class LearningPlan(msgspec.Struct, frozen=True, kw_only=True):
     exit: Exit = Exit()
     recompute: Recompute | None = None
 
-    def identity(self, table: TrainingTable) -> dict[str, Any]:
+    def identity(self, table: SampleTable) -> dict[str, Any]:
         """Every setting and fact that decides the models, by its dotted key, as plain values."""
         settings: dict[str, Any] = {}
         for key, value in msgspec.structs.asdict(self.settings).items():
@@ -106,8 +106,8 @@ def session_of_learning(identity: Mapping[str, Any]) -> str:
 
 
 def train_models(  # what is trained, on what, where and how
-    folder: Path, table: TrainingTable, plan: LearningPlan, options: LearningOptions,
-    tell: Callable[[str], None], now_ns: Callable[[], int], record: RecordSession = lambda trials, run: None,
+    folder: Path, table: SampleTable, plan: LearningPlan, options: LearningOptions,
+    tell: Callable[[str], None], now_ns: Callable[[], int], record: RecordTrials = lambda trials, run: None,
 ) -> LearningDocument | None:
     """Train *plan* on *table* in *folder*, from the steps that are there; None where it was stopped before its end.
 
@@ -144,7 +144,7 @@ def train_models(  # what is trained, on what, where and how
     )
     outcomes = []
     for made in trained:
-        artefact = learned_artefact_of(table, made, facts, leakage, model_metrics(made.result))
+        artefact = trained_artefact(table, made, facts, leakage, model_metrics(made.result))
         save_learned(folder / made.learner, artefact)
         outcomes.append(LearnedOutcome(
             learner=made.learner, folder=made.learner, model_id=artefact.model_id,

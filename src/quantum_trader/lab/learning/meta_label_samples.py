@@ -6,86 +6,64 @@ features were recorded when the signal was judged, before anything was known of 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
 
 import msgspec
 import numpy as np
 
 from quantum_trader.domain.clock import NS_PER_HOUR, iso
 from quantum_trader.domain.errors import DataError
-from quantum_trader.domain.json_text import decode_json
-from quantum_trader.journal.lake import Lake
-from quantum_trader.lab.learning.training_table import TrainingTable, in_order, sample_weights
+from quantum_trader.lab.learning.training_table import SampleTable, in_order, sample_weights
+from quantum_trader.lab.shadows.meta_labels import MetaLabelTable, meta_label_table
+from quantum_trader.market.arrays import Ints
 from quantum_trader.market.costs import BPS
-from quantum_trader.models.entry_features import ENTRY_FEATURES, ENTRY_FEATURES_HASH
 
-_MEMORY_MB: Final = 4096
-_NO_OUTCOME: Final = "HOLE"  # the data ended before the trade did
-_SQL: Final = (
-    "select g.signal_id, g.symbol, g.ts_ns as start_ns, g.features, g.features_hash, s.ts_ns as end_ns, s.r, "
-    "s.net_bps, s.entry_ns, s.exit "
-    "from signal_gates g join shadows s on s.signal_id = g.signal_id and s.symbol = g.symbol "
-    "where s.ts_ns <= ? and g.ts_ns <= s.ts_ns order by g.ts_ns, g.symbol, g.signal_id, s.ts_ns"
-)
+_SIGN = "sign"  # the feature that says which way a signal bets
 
 
 def meta_label_samples(
     state: Path, until_ns: int, symbols: Sequence[str] | None = None, notice: Callable[[str], None] = lambda line: None
-) -> TrainingTable:
-    """The samples in the journal of the state folder *state*, of signals whose result is known at *until_ns*.
+) -> SampleTable:
+    """The samples in the journal of the state folder *state* whose results were known at *until_ns*.
 
-    A signal that was recorded twice counts once. Those of other features, of an older program, and those whose data
-    ended before their trade did are left out and told to *notice*. Raises StateError where there is no journal,
-    DataError where it has no samples.
+    Those behind the first signal whose result was not known by then are left out: of them only the quick results are
+    known, and stops are quicker than targets. What else is left out is told to *notice*. Raises StateError where there
+    is no journal or no signal that was judged, DataError where no result is known.
     """
-    lake = Lake(state / "journal", memory_mb=_MEMORY_MB)
-    rows = lake.sql(_SQL, [until_ns]).to_pylist()
-    for damage in lake.damage:
-        notice(f"{damage.path}: {damage.reason}; its events are left out")
-    known, left_out = dict[tuple[str, int, str], Mapping[str, Any]](), Counter[str]()
-    for row in rows:
-        if symbols is not None and row["symbol"] not in symbols:
-            continue
-        if row["features_hash"] != ENTRY_FEATURES_HASH:
-            left_out["have other features than this program records"] += 1
-        elif row["exit"] == _NO_OUTCOME:
-            left_out["have no result: their data ended before"] += 1
-        else:
-            known.setdefault((row["signal_id"], row["start_ns"], row["symbol"]), row)
-    for why, count in left_out.items():
-        notice(f"{count:,} signals {why}; they are left out")
-    if not known:
+    table = meta_label_table(state)
+    for line in table.damage:
+        notice(line)
+    if table.left_out:
+        notice(f"{table.left_out:,} signals have no known result, or features of another version; they are left out")
+    samples = samples_of(table, known_until(table, until_ns, symbols), f"signals of {state.resolve().name}")
+    if not len(samples.labels):
         raise DataError(
             f"{state / 'journal'}: no signal has a result until {iso(until_ns)}; give the state folder of a run with "
             "signals, such as `quantum-trader run --exit --state DIR` or `quantum-trader live --state DIR`"
         )
-    return table_of_signals(list(known.values()), f"signals of {state.resolve().name}")
+    weights = sample_weights(samples.starts_ns, samples.ends_ns, NS_PER_HOUR)
+    return msgspec.structs.replace(samples, weights=weights)
 
 
-def table_of_signals(rows: Sequence[Mapping[str, Any]], source: str) -> TrainingTable:
-    """The samples of *rows*, one a signal: its features at entry, start, end and result."""
-    features = [decode_json(row["features"]) if isinstance(row["features"], str) else row["features"] for row in rows]
-    values = np.array(
-        [[np.nan if one.get(name) is None else one[name] for name in ENTRY_FEATURES] for one in features],
-        dtype=np.float64,
-    )
-    starts, ends = (np.array([row[name] for row in rows], dtype=np.int64) for name in ("start_ns", "end_ns"))
-    measured = np.array([row["entry_ns"] > 0 for row in rows])  # older records state the result in R alone
-    net = np.where(measured, np.array([row["net_bps"] for row in rows], dtype=np.float64) / BPS, np.nan)
-    won = np.where(measured, net > 0.0, np.array([row["r"] for row in rows], dtype=np.float64) > 0.0)
-    symbols = tuple(dict.fromkeys(str(row["symbol"]) for row in rows))
-    return _weighted(in_order(TrainingTable(
-        names=ENTRY_FEATURES, rows=values.astype(np.float32), labels=won.astype(np.int64), starts_ns=starts,
-        ends_ns=ends, known_ns=starts, net_returns=net, net_against=np.full(len(rows), np.nan),
-        weights=np.ones(len(rows)),
-        symbol=np.array([symbols.index(str(row["symbol"])) for row in rows], dtype=np.int64),
-        sides=np.where(values[:, ENTRY_FEATURES.index("sign")] < 0.0, -1, 1).astype(np.int64), symbols=symbols,
+def known_until(table: MetaLabelTable, until_ns: int, symbols: Sequence[str] | None) -> Ints:
+    """The places of the signals of *symbols* whose results, and those of all before them, were known at *until_ns*."""
+    open_yet = np.flatnonzero(table.ends_ns > until_ns)
+    before = table.starts_ns < (table.starts_ns[open_yet[0]] if len(open_yet) else until_ns + 1)
+    wanted = np.array([symbols is None or symbol in symbols for symbol in table.symbols], dtype=np.bool_)
+    return np.flatnonzero(before & wanted & (table.ends_ns <= until_ns)).astype(np.int64)
+
+
+def samples_of(table: MetaLabelTable, chosen: Ints, source: str) -> SampleTable:
+    """The signals of *table* at the places *chosen* as samples, weights still 1."""
+    named = [table.symbols[place] for place in chosen.tolist()]
+    symbols = tuple(dict.fromkeys(named))
+    rows = table.rows[chosen]
+    sides = np.where(rows[:, table.names.index(_SIGN)] < 0.0, -1, 1).astype(np.int64)
+    return in_order(SampleTable(
+        names=table.names, rows=rows.astype(np.float32), labels=table.labels[chosen], starts_ns=table.starts_ns[chosen],
+        ends_ns=table.ends_ns[chosen], known_ns=table.known_ns[chosen], net_returns=table.net_bps[chosen] / BPS,
+        net_against=np.full(len(chosen), np.nan), weights=np.ones(len(chosen)),
+        symbol=np.array([symbols.index(symbol) for symbol in named], dtype=np.int64), sides=sides, symbols=symbols,
         source=source,
-    )))
-
-
-def _weighted(table: TrainingTable) -> TrainingTable:
-    return msgspec.structs.replace(table, weights=sample_weights(table.starts_ns, table.ends_ns, NS_PER_HOUR))
+    ))

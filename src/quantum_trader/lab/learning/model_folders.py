@@ -29,7 +29,7 @@ from quantum_trader.lab.learning.leakage_checks import (
     check_truncation,
 )
 from quantum_trader.lab.learning.trainer import TrainedLearner
-from quantum_trader.lab.learning.training_table import TrainingTable
+from quantum_trader.lab.learning.training_table import SampleTable
 from quantum_trader.models.learned.artefact import (
     ARRAYS_FILE,
     CARD_FILE,
@@ -65,7 +65,7 @@ class LeakageReport(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[LeakageFinding, ...]
 
 
-def check_leakage(table: TrainingTable, recompute: Recompute | None) -> LeakageReport:
+def check_leakage(table: SampleTable, recompute: Recompute | None) -> LeakageReport:
     """Look for features of *table* that know the future.
 
     *recompute* gives a sample's features from what was known at its start; None where that cannot be had, and then
@@ -83,7 +83,7 @@ def check_leakage(table: TrainingTable, recompute: Recompute | None) -> LeakageR
     return LeakageReport(checks=tuple(sorted(checks)), findings=tuple(found))
 
 
-def evidence_of(table: TrainingTable, trained: TrainedLearner, features_hash: str, leakage: LeakageReport) -> bytes:
+def evidence_of(table: SampleTable, trained: TrainedLearner, features_hash: str, leakage: LeakageReport) -> bytes:
     """The evidence file of a trained learner: the predictions of its walk-forward's scored tests."""
     test = trained.unseen.test
     newest = int(table.ends_ns.max())
@@ -117,8 +117,8 @@ def model_metrics(result: LearnerResult) -> dict[str, float | None]:
     return {name: value if value is not None and np.isfinite(value) else None for name, value in found.items()}
 
 
-def learned_artefact_of(
-    table: TrainingTable, trained: TrainedLearner, facts: CardFacts, leakage: LeakageReport,
+def trained_artefact(
+    table: SampleTable, trained: TrainedLearner, facts: CardFacts, leakage: LeakageReport,
     metrics: dict[str, float | None],
 ) -> LearnedArtefact:
     """The artefact of a learner that was trained on *table*."""

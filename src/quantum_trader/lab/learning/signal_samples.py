@@ -16,7 +16,7 @@ from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.errors import DataError, require
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.lab.learning.labels import triple_barrier, vertical_barriers
-from quantum_trader.lab.learning.training_table import TrainingTable, joined_tables, sample_weights
+from quantum_trader.lab.learning.training_table import SampleTable, joined_samples, sample_weights
 from quantum_trader.market.arrays import Bools, Floats, Ints
 from quantum_trader.market.costs import (
     BPS,
@@ -61,7 +61,7 @@ class LabelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 def signal_samples(
     bars: WholeBars, instruments: tuple[Instrument, ...], labels: LabelSettings, source: str
-) -> TrainingTable:
+) -> SampleTable:
     """The samples of all symbols of *bars*; *instruments* (S,) give fees and ticks. DataError where there are none."""
     features = recording_features(bars)
     tables = [
@@ -71,14 +71,14 @@ def signal_samples(
     if not tables:
         raise DataError(f"{source}: no symbol has the 97 bars of {interval_name(bars.length_ns)} and the horizon of "
                         f"{labels.horizon} that a sample needs; give more bars")
-    table = joined_tables(tables)
+    table = joined_samples(tables)
     weights = sample_weights(table.starts_ns, table.ends_ns, bars.length_ns, labels.oldest_weight)
     return msgspec.structs.replace(table, weights=weights, source=source)
 
 
 def _of_symbol(
     bars: WholeBars, index: int, features: Any, instrument: Instrument, labels: LabelSettings
-) -> TrainingTable | None:
+) -> SampleTable | None:
     """The samples of one symbol, weights still 1; None without any."""
     have = np.flatnonzero(bars.present[:, index])
     fields, opens = bars.fields[:, have, index], bars.opens[have]
@@ -101,7 +101,7 @@ def _of_symbol(
     cost = _round_trips(bars, instrument, rows[chosen, _RANGE], fields[CLOSE, chosen]) / BPS
     funding = _funding_paid(fields[FUNDING], first, last, bars.length_ns)
     starts = opens[chosen] + bars.length_ns
-    return TrainingTable(
+    return SampleTable(
         names=NAMES, rows=rows[chosen], labels=(gross > 0.0).astype(np.int64), starts_ns=starts,
         ends_ns=opens[last] + bars.length_ns, known_ns=starts, net_returns=gross - cost - funding,
         net_against=-gross - cost + funding, weights=np.ones(len(chosen)), symbol=np.zeros(len(chosen), dtype=np.int64),

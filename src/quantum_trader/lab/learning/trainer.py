@@ -39,7 +39,7 @@ from quantum_trader.lab.learning.learning_settings import LearningSettings
 from quantum_trader.lab.learning.learning_steps import LearningSteps, StepArrays
 from quantum_trader.lab.learning.probability_scores import auc_of
 from quantum_trader.lab.learning.purged_folds import PurgedFold, purged_walk_forward
-from quantum_trader.lab.learning.training_table import TrainingTable
+from quantum_trader.lab.learning.training_table import SampleTable
 from quantum_trader.models.learned.artefact import BOOSTING, ModelArrays
 from quantum_trader.models.learned.calibration import Calibration
 from quantum_trader.models.learned.linear import LinearArrays
@@ -99,7 +99,7 @@ class Trained(Protocol):
 
 
 def train_learners(
-    table: TrainingTable, settings: LearningSettings, steps: LearningSteps, options: LearningOptions
+    table: SampleTable, settings: LearningSettings, steps: LearningSteps, options: LearningOptions
 ) -> tuple[TrainedLearner, ...] | None:
     """Train *settings*' learners on *table*; None where it was stopped. *steps* have begun.
 
@@ -128,7 +128,7 @@ def train_learners(
 
 
 def _steps(
-    table: TrainingTable, settings: LearningSettings, folds: tuple[PurgedFold, ...], threads: int
+    table: SampleTable, settings: LearningSettings, folds: tuple[PurgedFold, ...], threads: int
 ) -> list[_Step]:
     """Every step of the training in order."""
     found = []
@@ -146,12 +146,12 @@ def _steps(
     return found
 
 
-def _fold_baseline(table: TrainingTable, fold: PurgedFold) -> StepArrays:
+def _fold_baseline(table: SampleTable, fold: PurgedFold) -> StepArrays:
     return {"margins": fit_logistic(table, fold.train).margins(table.rows[fold.test])}
 
 
 def _fold_step(
-    table: TrainingTable, fold: PurgedFold, learner: str, settings: LearningSettings, threads: int
+    table: SampleTable, fold: PurgedFold, learner: str, settings: LearningSettings, threads: int
 ) -> StepArrays:
     """The margins of a fold's test, and what shuffling each feature costs there."""
     fitted = fit_learner(learner, table, fold.train, settings, threads)
@@ -161,7 +161,7 @@ def _fold_step(
     return found
 
 
-def _final_step(table: TrainingTable, learner: str, settings: LearningSettings, threads: int) -> StepArrays:
+def _final_step(table: SampleTable, learner: str, settings: LearningSettings, threads: int) -> StepArrays:
     """The arrays of a learner that was fitted on all samples, and the SHAP values of the newest ones."""
     fitted = fit_learner(learner, table, np.arange(len(table.labels), dtype=np.int64), settings, threads)
     newest = table.rows[max(0, len(table.rows) - settings.contribution_rows) :] if settings.contribution_rows else (
@@ -175,7 +175,7 @@ def _final_step(table: TrainingTable, learner: str, settings: LearningSettings, 
     }
 
 
-def _step_auc(table: TrainingTable, step: _Step, made: StepArrays) -> float:
+def _step_auc(table: SampleTable, step: _Step, made: StepArrays) -> float:
     if step.fold is None:
         return float("nan")
     test = step.fold.test
@@ -183,7 +183,7 @@ def _step_auc(table: TrainingTable, step: _Step, made: StepArrays) -> float:
 
 
 def _trained(
-    table: TrainingTable, settings: LearningSettings, folds: tuple[PurgedFold, ...], learner: str, made: Trained,
+    table: SampleTable, settings: LearningSettings, folds: tuple[PurgedFold, ...], learner: str, made: Trained,
     baselines: WalkForwardBaselines,
 ) -> TrainedLearner:
     """What the steps of one learner amount to."""

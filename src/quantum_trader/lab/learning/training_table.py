@@ -24,7 +24,7 @@ _TYPES: Final = {
 }
 
 
-class TrainingTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+class SampleTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """n samples in order of their start, and what is known of each.
 
     A label says whether a bet came out: of a signal model whether the price rose first, of a meta-label whether the
@@ -46,7 +46,7 @@ class TrainingTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     interval: str = ""  # of the bars; empty where there are none
     source: str = ""  # of the samples, in words
 
-    def checked(self) -> TrainingTable:
+    def checked(self) -> SampleTable:
         """This table; DataError or InputError where it cannot be trained on."""
         count = len(self.labels)
         for name in ("rows", "starts_ns", "ends_ns", "known_ns", "net_returns", "net_against", "weights", "symbol",
@@ -71,7 +71,7 @@ class TrainingTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """A number (n,) for each sample, the same in every training."""
         return sample_keys(np.array(self.symbols)[self.symbol].tolist(), self.starts_ns, self.sides)
 
-    def take(self, chosen: Ints) -> TrainingTable:
+    def take(self, chosen: Ints) -> SampleTable:
         """The samples at the places *chosen*."""
         parts: dict[str, Any] = {
             name: getattr(self, name)[chosen] for name in self.__struct_fields__
@@ -97,17 +97,17 @@ class TrainingTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         )
 
 
-def in_order(table: TrainingTable) -> TrainingTable:
+def in_order(table: SampleTable) -> SampleTable:
     """*table* in order of start, symbol and end."""
     return table.take(np.lexsort((table.ends_ns, table.symbol, table.starts_ns)).astype(np.int64))
 
 
-def independent_samples(table: TrainingTable) -> float:
+def independent_samples(table: SampleTable) -> float:
     """How many samples that do not overlap would tell as much, at most: the sum of all samples' uniqueness."""
     return float(_uniqueness(table.starts_ns, table.ends_ns, _clock_ns(table)).sum())
 
 
-def _clock_ns(table: TrainingTable) -> int:
+def _clock_ns(table: SampleTable) -> int:
     """Length of the bars that spans are counted in; an hour where the samples have none."""
     return interval_ns(table.interval) if table.interval else NS_PER_HOUR
 
@@ -128,7 +128,7 @@ def sample_weights(starts_ns: Ints, ends_ns: Ints, length_ns: int, oldest: float
     return mean_one(unique * time_decay(unique, oldest))
 
 
-def joined_tables(tables: Sequence[TrainingTable]) -> TrainingTable:
+def joined_samples(tables: Sequence[SampleTable]) -> SampleTable:
     """The samples of *tables*, which are alike but for their symbols, as one in order of time."""
     first = tables[0]
     symbols = tuple(dict.fromkeys(name for table in tables for name in table.symbols))

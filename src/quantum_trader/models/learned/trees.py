@@ -18,7 +18,7 @@ from quantum_trader.domain.errors import InputError, brief, require
 from quantum_trader.market.arrays import Ints
 from quantum_trader.market.jit import kernel
 
-Float32s = npt.NDArray[np.float32]
+_Singles = npt.NDArray[np.float32]
 
 LEAF: Final = -1  # in place of a feature
 MOST_TREES: Final = 20_000
@@ -39,7 +39,7 @@ class TreeArrays(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     first: Ints  # (trees + 1,) place of each tree's root, and at the end the number of nodes
     feature: npt.NDArray[np.int32]  # (nodes,) that a node looks at; LEAF for a leaf
-    threshold: Float32s  # (nodes,) a value below it goes left; of a leaf the value that it adds
+    threshold: _Singles  # (nodes,) a value below it goes left; of a leaf the value that it adds
     left: npt.NDArray[np.int32]  # (nodes,) place of the left child; of a leaf 0
     missing_left: npt.NDArray[np.uint8]  # (nodes,) 1: a missing value goes left
 
@@ -157,7 +157,7 @@ class TreeEnsemble:
         self._value = np.where(leaf, arrays.threshold, np.float32(0.0)).astype(np.float32)
         self._roots, self._depths = arrays.first[:-1].astype(np.uint32), arrays.depths()
 
-    def margins(self, rows: npt.ArrayLike) -> Float32s:
+    def margins(self, rows: npt.ArrayLike) -> _Singles:
         """The margin (n,) of each of *rows* (n, features), rounded to single precision; NaN and infinite: missing."""
         given: Any = np.ascontiguousarray(rows, dtype=np.float32)
         require(given.ndim == 2 and given.shape[1] == self.features, "rows", given.shape,
