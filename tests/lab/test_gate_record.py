@@ -32,9 +32,9 @@ def inputs(name: str, ts_ns: int, *, quantity: float | None = None, symbol: str 
     return line("signal.inputs", ts_ns, signal_id=name, symbol=symbol, ts_ns=ts_ns, gates=GATES_ROW, quantity=quantity)
 
 
-def decided(name: str, ts_ns: int, reason: str = "", *, shadow: bool = True) -> tuple[int, bytes]:
+def decided(name: str, ts_ns: int, reason: str = "", *, shadow: float = 24.0) -> tuple[int, bytes]:
     """A record of a decision."""
-    return line("signal.decided", ts_ns, signal_id=name, reason=reason, shadow=shadow)
+    return line("signal.decided", ts_ns, signal_id=name, reason=reason, shadow_hours=shadow)
 
 
 def test_signals_are_read_with_their_measures_results_and_reasons() -> None:
@@ -43,7 +43,7 @@ def test_signals_are_read_with_their_measures_results_and_reasons() -> None:
     found = read_history([
         line("run.started", START), inputs("a", START), decided("a", START, "GATE_SPREAD"),
         inputs("b", START + hour, quantity=3.0), decided("b", START + hour),
-        inputs("c", START + hour), decided("c", START + hour, shadow=False),
+        inputs("c", START + hour), decided("c", START + hour, shadow=0.0),
         inputs("d", START + hour, symbol="ETHUSDT"), decided("d", START + hour),
         line("market.hole", START + 2 * hour, symbol="ETHUSDT"),
         line("shadow.closed", START + 3 * hour, signal_id="a", r=-0.5),
