@@ -63,6 +63,8 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("profile", "compare"): has("base_confidence", "SAFE", "AGGRESSIVE"),
     ("config", "show"): has("start_equity", "profile"),
     ("config", "check"): has("run.toml"),
+    ("shadows",): has("all refused"),
+    ("gates", "advice"): has("thresholds tried"),
     ("rollout", "status"): has("signal_filter", "exit_mode"),
     ("rollout", "promote"): has("signal_filter"),
     ("rollout", "rollback"): has("no longer enforced"),

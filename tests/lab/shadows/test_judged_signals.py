@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from quantum_trader.app.cli.gates_advice import app as gates_app
+from quantum_trader.app.cli.gates import app as gates_app
 from quantum_trader.app.cli.shadows import app as shadows_app
 from quantum_trader.app.runs import journal_commands, replay
 from quantum_trader.app.runs.replay import run

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _PIPE_WIDTH: Final = 120
 _NONE: Final = "-"
 
+
 def advice_command(
     state: StateOption,
     gate: Annotated[
@@ -54,9 +55,11 @@ def advice_command(
     recorded = _record(found, signals, trials)
     if as_json:
         plain = {**msgspec.to_builtins(found), "trials": recorded}
+        for row, one in zip(plain["gates"], found.gates, strict=True):
+            row["command"] = _command(one, state) if one.is_told else ""
         typer.echo(msgspec.json.format(msgspec.json.encode(plain)).decode())
     else:
-        _show(found, gate, recorded)
+        _show(found, gate, recorded, state)
     for damage in signals.damage:
         typer.echo(f"warning: the journal is damaged, and what is lost is left out: {damage}", err=True)
 
@@ -77,7 +80,7 @@ def _record(found: ThresholdAdvice, signals: JudgedSignals, trials: Path | None)
     return recorded.trials
 
 
-def _show(found: ThresholdAdvice, gate: str | None, recorded: int) -> None:
+def _show(found: ThresholdAdvice, gate: str | None, recorded: int, state: Path) -> None:
     """Print the advice for a person."""
     from rich.console import Console
 
@@ -88,12 +91,20 @@ def _show(found: ThresholdAdvice, gate: str | None, recorded: int) -> None:
         if gate in (None, one.gate):
             console.print(f"\n{one.sentence}", soft_wrap=True)
             _effects(one, console, whole=gate is not None)
+            if one.is_told:
+                console.print(_command(one, state), soft_wrap=True)
     console.print(f"\n{found.sentence}", soft_wrap=True)
     console.print(
         "mean: bps a passed signal after costs and funding. difference: bps a signal of all, against today's "
         "threshold, with its 95 % interval over blocks of time (of the second part: at the error that all six gates "
         f"share). {recorded:,} thresholds were recorded as trials.", soft_wrap=True,
     )
+
+
+def _command(one: GateAdvice, state: Path) -> str:
+    """The command that puts the chosen threshold of a gate into force."""
+    change = f"{one.mode}.{one.key}={one.chosen.replace(', ', ',')}"
+    return f'quantum-trader gates set {change} --state {state} --because "gates advice"'
 
 
 def _effects(one: GateAdvice, console: Any, *, whole: bool) -> None:
