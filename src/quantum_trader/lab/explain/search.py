@@ -80,7 +80,6 @@ class Decision:
         self.profile = list(context.profile) or [0.0] * pol.PROFILE_SIZE
         self.row = _whole_row(inputs, context, self.profile)
         self.made = decide_again(inputs)
-        self.again = 0  # decisions made once more to check what is reported
         tiers = np.array(inputs.tiers, dtype=np.float64).reshape(-1, 4) if inputs.tiers else _NO_TIERS
         self._base = np.array(self.row)
         self._problem = (self._base, np.array(self.profile), tiers, TABLE, WORDS)
@@ -117,10 +116,6 @@ class Decision:
     def _all_checks(self) -> int:
         return EARLY | PILOT | ENTRY | FLIP | int(self.row[at.ENFORCED]) << FIRST_GATE
 
-    def value(self, key: str) -> float:
-        """The figure of the input *key* as it was."""
-        return self.row[CHANGEABLE[PLACES[key]].column]
-
     def inputs_with(self, changes: Mapping[int, float]) -> DecisionInputs:
         """The decision's inputs with *changes* (place in CHANGEABLE -> value) and what follows from them."""
         row = list(self.row)
@@ -132,22 +127,18 @@ class Decision:
 
     def made_with(self, changes: Mapping[int, float]) -> Redecision:
         """The decision made again with *changes*."""
-        self.again += 1
         return decide_again(self.inputs_with(changes))
 
     # ------------------------------------------------------------------ single changes
 
-    def single_changes(self, keys: Sequence[str] = ()) -> list[FoundChange]:
+    def single_changes(self) -> list[FoundChange]:
         """The smallest change of each input by itself that turns the decision, the smallest first.
 
-        A refused one turns into an order, an approved one into a refusal. *keys*: of these inputs alone.
+        A refused one turns into an order, an approved one into a refusal.
         """
-        active, approved = self._may_turn(), self.made.is_approved
-        if keys:
-            active = np.zeros_like(active)
-            active[[PLACES[key] for key in keys]] = True
-        self._search(active, -k.APPROVED if approved else k.APPROVED, {})
-        found = (self._checked(int(place), {}, not approved) for place in np.flatnonzero(self._results[:, k.FOUND]))
+        approved = self.made.is_approved
+        self._search(self._may_turn(), -k.APPROVED if approved else k.APPROVED, {})
+        found = (self._checked(int(place)) for place in np.flatnonzero(self._results[:, k.FOUND]))
         return sorted((one for one in found if one is not None), key=lambda one: (one.size, one.place))
 
     def _search(self, active: Any, goal: float, others: Mapping[int, float]) -> None:
@@ -158,13 +149,13 @@ class Decision:
         chosen[: len(others)] = list(others)
         k.single_changes(self._problem, active, goal, x, chosen, len(others), self._results, self._words)
 
-    def _checked(self, place: int, others: Mapping[int, float], wants_order: bool) -> FoundChange | None:
+    def _checked(self, place: int) -> FoundChange | None:
         """What was found for the input in *place*, in few digits, once the decision made again agrees."""
         one = CHANGEABLE[place]
         before, edge = self.row[one.column], float(self._results[place, k.VALUE])
         for value in [edge] if one.kind != k.NUMBER else _shown(before, edge, one.low, one.high):
-            made = self.made_with({**others, place: value})
-            if made.is_approved is wants_order:
+            made = self.made_with({place: value})
+            if made.is_approved is not self.made.is_approved:
                 more = WORDS[place, self._words[place] == 1.0].tolist() if one.kind == k.WORD else ()
                 return FoundChange(
                     place=place, before=before, after=value, edge=edge, size=float(self._results[place, k.SIZE]),
