@@ -105,8 +105,9 @@ def test_a_record_that_cannot_be_wrong_is_not_decoded() -> None:
             decoded.append(topic)
 
     assert decoded == [
-        "pilot.changed", "pilot.closed", "pilot.day", "pilot.decided", "pilot.failed", "policy.updated",
-        "rollout.changed", "run.started", "signal.decided", "signal.generated", "trade.closed",
+        "model.in_force", "model.refused", "models.decided", "pilot.changed", "pilot.closed", "pilot.day",
+        "pilot.decided", "pilot.failed", "policy.updated", "rollout.changed", "run.started", "shadow.closed",
+        "signal.decided", "signal.generated", "signal.inputs", "signal.judged", "trade.closed",
     ]
 
 

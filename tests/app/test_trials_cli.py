@@ -129,7 +129,8 @@ def test_promoted_models_are_judged_among_all_trials(tmp_path: Path) -> None:
         card = msgspec.structs.replace(made.card, metrics=metrics)
         save_artefact(tmp_path / str(seed), Artefact(card=card, weights=made.weights))
         model_id = printed("registry", "register", str(tmp_path / str(seed)), *registry)["model_id"]
-        invoke("registry", "promote", model_id, "--to", "champion", "--reason", "a test", *registry)
+        invoke("registry", "promote", model_id, "--to", "champion", "--reason", "a test",
+               "--without-evidence", "a test", *registry)
     ledger = open_trials(tmp_path / "trials")
     ledger.record([made_trial(number) for number in range(40)], "a")
     found = printed("trials", "summary", *registry, "--trials", str(tmp_path / "trials"))["promotions"]

@@ -129,6 +129,8 @@ def test_a_journal_of_the_first_schema_is_migrated(tmp_path: Path) -> None:
     with engine.begin() as connection:
         for column in ("kind", "data_from_ns", "data_until_ns", "importance", "importance_shift"):
             connection.execute(text(f"ALTER TABLE sessions DROP COLUMN {column}"))
+        for table in ("trades", "shadow_trades"):
+            connection.execute(text(f"ALTER TABLE {table} DROP COLUMN model_id"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     engine.dispose()
     with LearningTracker(path) as tracker:
