@@ -171,7 +171,7 @@ def test_a_replay_takes_models_by_folder_and_from_the_registry(
     folder, document, _ = trained
     registry = ModelRegistry(folder.parent / "registry")
     registry.promote(document["models"][0]["model_id"], "champion", actor="a test", reason="a test",
-                     seen_version=None, kind="signal")
+                     seen_version=None, kind="signal", without_evidence="a test")
     (tmp_path / "run.toml").write_text(
         f'[[models]]\nmodel = "registry:champion"\nname = "boosting"\n'
         f'params = {{registry = "{folder.parent / "registry"}"}}\n'

@@ -96,7 +96,7 @@ def test_a_promotion_on_an_old_version_is_refused(registry: Commands, tmp_path: 
     """`--version` states what it was decided on."""
     one = registered(registry, tmp_path, 3)
     registry("promote", one, "--to", "shadow", *WHY)
-    told = registry("promote", one, "--to", "champion", "--version", "1", *WHY, code=2).stderr
+    told = registry("promote", one, "--to", "challenger", "--version", "1", *WHY, code=2).stderr
     assert "decided on version 1, and the registry is at version 2" in told
     assert "alias = 'king'" in registry("promote", one, "--to", "king", *WHY, code=2).stderr
 
