@@ -363,7 +363,10 @@ def test_a_meta_label_comes_from_the_registry(tmp_path: Path) -> None:
     made = made_artefact("linear", META_LABEL, features=ENTRY_FEATURES, features_hash=ENTRY_FEATURES_HASH)
     registry = ModelRegistry(tmp_path / "registry")
     registry.register_model(write_folder(tmp_path / "label", made), "meta-label")
-    registry.promote(made.model_id, "champion", actor="a test", reason="a test", seen_version=None, kind="meta-label")
+    registry.promote(
+        made.model_id, "champion", actor="a test", reason="a test", seen_version=None, kind="meta-label",
+        without_evidence="a test",
+    )
 
     found = meta_label_for(GateSettings(meta_label="registry:champion"), str(tmp_path / "registry"))
 

@@ -6,7 +6,7 @@ import msgspec
 from tests.live.live_world import MemoryLog, MemoryStore, World, orders, world_of
 from tests.live.test_session import BEFORE
 
-from quantum_trader.live.inputs import GatesChanged, decode_input
+from quantum_trader.live.inputs import GatesChanged, encode_input
 from quantum_trader.models.gates import GateSettings
 
 CLOSED = GateSettings(
@@ -27,7 +27,7 @@ def test_the_change_is_in_the_input_log_before_it_is_in_force_and_refuses_intent
     world = world_of(warm)
     assert orders(world.wish("before"))
     world.tell(changed(world, CLOSED))
-    assert decode_input(world.log.entries[-1]) == changed(world, CLOSED)
+    assert world.log.entries[-1] == encode_input(changed(world, CLOSED))
     assert world.engine.opening.gates.settings == CLOSED
     assert not orders(world.wish("after", symbol="ETHUSDT", reference_price=1_000.0, stop_price=980.0))
     assert [one["data"]["reason"] for one in world.records("trade.failed")] == ["GATE_SPREAD"]
