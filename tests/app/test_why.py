@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from quantum_trader.app.cli.main import app
-from quantum_trader.app.runs.why import RunRecords, explain_signal, why_not
+from quantum_trader.app.runs.why import RunRecords, explain_signal, why_nothing
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.journal.lake import Lake
@@ -109,7 +109,7 @@ def states_of(state: Path, wanted: str) -> tuple[str, int]:
 def test_why_not_of_a_refused_signal_is_its_explanation(state: Path) -> None:
     """Asked hours after the decision, which still is the last one."""
     one = decided(state, "reason = 'LOW_CONFIDENCE'")[0]
-    found = why_not(state, one["symbol"].lower(), one["ts_ns"] + 5 * NS_PER_HOUR)
+    found = why_nothing(state, one["symbol"].lower(), one["ts_ns"] + 5 * NS_PER_HOUR)
     assert found.state == "SIGNAL"
     assert found.signal is not None
     assert found.signal.signal_id == one["signal_id"]
@@ -127,7 +127,7 @@ def test_why_not_without_a_signal_says_what_became_of_the_target(state: Path, wa
         symbol, ts_ns = states_of(state, wanted)
     except AssertionError:
         pytest.skip(f"no symbol of these months was {wanted}")
-    found = why_not(state, symbol, ts_ns)
+    found = why_nothing(state, symbol, ts_ns)
     assert found.state == wanted
     assert says in found.summary
     assert found.forecast is not None
@@ -137,20 +137,20 @@ def test_why_not_without_a_signal_says_what_became_of_the_target(state: Path, wa
 def test_why_not_of_a_traded_signal_says_that_it_was_traded(state: Path) -> None:
     """And names it."""
     one = decided(state, "decision = 'ALLOWED'")[0]
-    found = why_not(state, one["symbol"], one["ts_ns"])
+    found = why_nothing(state, one["symbol"], one["ts_ns"])
     assert f"signal {one['signal_id']}" in found.summary
 
 
 def test_why_not_outside_the_recording_and_of_another_symbol(state: Path) -> None:
     """A time before the first and after the last record, before the first decision, and a symbol nobody trades."""
     first, last = RunRecords(state).span()
-    assert why_not(state, "BTCUSDT", first - NS_PER_DAY).state == "OUTSIDE"
-    assert why_not(state, "BTCUSDT", last + 3 * NS_PER_DAY).state == "OUTSIDE"
-    early = why_not(state, "BTCUSDT", first)
+    assert why_nothing(state, "BTCUSDT", first - NS_PER_DAY).state == "OUTSIDE"
+    assert why_nothing(state, "BTCUSDT", last + 3 * NS_PER_DAY).state == "OUTSIDE"
+    early = why_nothing(state, "BTCUSDT", first)
     assert early.state == "NO_DECISION"
     assert "first bar was complete" in early.summary
     with pytest.raises(InputError, match="did you mean BTCUSDT"):
-        why_not(state, "BTCUSD", first)
+        why_nothing(state, "BTCUSD", first)
     result = CliRunner().invoke(app, ["why-not", "BTCUSDT", "--at", "soon", "--state", str(state)])
     assert result.exit_code != 0
     assert "--at = 'soon'" in str(result.exception) or "--at" in result.output
