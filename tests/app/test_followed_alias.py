@@ -16,6 +16,7 @@ from tests.lab.registry.made_registry import promote, with_pilots
 from tests.pilot.made_pilot import untrained
 from tests.properties.live_road import live_run
 
+from quantum_trader.app.runs.kernels import compile_kernels
 from quantum_trader.app.runs.live import LiveRun
 from quantum_trader.app.runs.model_watch import RETRY_S, ModelWatch, ReadyModel
 from quantum_trader.domain.clock import NS_PER_HOUR
@@ -46,6 +47,7 @@ def following(folder: Path, registry: ModelRegistry, **pilot: Any) -> Iterator[L
         "risk.daily_loss_pct": (50.0, "t"),
     }
     with live_run(folder / "state", settings, interval=("15m", "t"), on_foreign=("adopt", "t")) as live:
+        compile_kernels(live.engine, live.pilot.artefact)  # else the first answer of a new installation is too late
         taken = live.recover()
         if not taken and live.checkpoint is None:
             live.session.apply(SessionStarted(

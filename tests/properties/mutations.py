@@ -641,7 +641,7 @@ MUTATIONS: Final = (
         "test_12_the_pilots_intent_meets_the_guard", _PILOT,
     ),
     Mutation(
-        12, _PILOTING, "            if mode in _TRADES:\n                stop",
+        12, _PILOTING, "            if mode in TRADES:\n                stop",
         "            if True:\n                stop", "test_12_a_pilot_in_shadow_sends_nothing", _PILOT,
     ),
     Mutation(

@@ -15,7 +15,7 @@ from quantum_trader.lab.learning.linear_training import LinearSettings
 from quantum_trader.lab.learning.trainer import LearningOptions
 from quantum_trader.lab.learning.training_table import SampleTable, sample_weights
 from quantum_trader.models.learned.artefact import META_LABEL
-from quantum_trader.models.learned.feature_list import names_hash
+from quantum_trader.models.learned.artefact import meta_features_hash
 
 NAMES = ("signal", "curve", "noise_1", "noise_2", "noise_3", "gaps")
 QUICK = LearningSettings(
@@ -50,7 +50,7 @@ def made_plan(table: SampleTable, settings: LearningSettings = QUICK) -> Learnin
     """A plan for *table*, whose features are those that were known."""
     digest = hashlib.sha256(table.rows.tobytes()).hexdigest()
     return LearningPlan(
-        kind=META_LABEL, name="made", settings=settings, facts={}, features_hash=names_hash(table.names),
+        kind=META_LABEL, name="made", settings=settings, facts={}, features_hash=meta_features_hash(table.names),
         data_hash=digest, recompute=lambda row: table.rows[row].astype(np.float64),
     )
 

@@ -14,14 +14,14 @@ from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.lab.learning.learning_run import train_models
 from quantum_trader.lab.learning.meta_label_samples import known_until, samples_of
 from quantum_trader.lab.learning.training_table import sample_weights
-from quantum_trader.lab.shadows.meta_labels import table_of
+from quantum_trader.lab.shadows.meta_labels import meta_label_rows
 from quantum_trader.models.entry_features import ENTRY_FEATURES
 from quantum_trader.models.learned.meta_label import load_meta_label
 
 
 def test_a_signal_counts_when_its_result_and_all_before_it_are_known() -> None:
     """Of signals each two hours whose trades last 12: those whose end is past; a quick one behind an open one waits."""
-    table = table_of(made_signals(100, 3))
+    table = meta_label_rows(made_signals(100, 3))
     until = START_NS + 50 * NS_PER_HOUR
 
     first = known_until(table, until, None)
@@ -38,7 +38,7 @@ def test_a_signal_counts_when_its_result_and_all_before_it_are_known() -> None:
 
 def test_samples_are_the_signals_with_their_results() -> None:
     """Features, label, net result, side and span of each; a short signal bets on the other side."""
-    table = table_of(made_signals(60, 4))
+    table = meta_label_rows(made_signals(60, 4))
 
     samples = samples_of(table, np.arange(60), "made")
 
@@ -57,7 +57,7 @@ def test_what_confidence_says_of_the_result_is_learned(tmp_path: Path) -> None:
     signals = made_signals(3_000, 5, gain_per_confidence=1_500.0)
     features = signals.features.copy()
     features[:, ENTRY_FEATURES.index("confidence")] = signals.confidence
-    table = table_of(msgspec.structs.replace(signals, features=features))
+    table = meta_label_rows(msgspec.structs.replace(signals, features=features))
     samples = samples_of(table, np.arange(3_000), "made")
     samples = msgspec.structs.replace(
         samples, weights=sample_weights(samples.starts_ns, samples.ends_ns, NS_PER_HOUR)

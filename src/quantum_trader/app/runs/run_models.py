@@ -73,7 +73,7 @@ class RunModels:
         self._learned: dict[str, Forecasts] = {}  # id -> forecasts that may take over
         self._learning: _Learning | None = None
         self._made: list[TimeLimitedPilot] = []
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model of signals")
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model of signals")
         self.watches: dict[str, ModelWatch] = {}  # by role
         if (pilot := self.pilot.followed) is not None:
             registry = open_registry(settings.pilot.registry)
@@ -110,7 +110,7 @@ class RunModels:
             watch.close()
         for made in self._made:
             made.close()
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     # ------------------------------------------------------------------ what takes over
 
@@ -158,7 +158,7 @@ class RunModels:
             return _refused(answer.change, reason)
         learning = self._learning
         if learning is None or (learning.model_id, learning.next_ns) != (model.model_id, before.history.next_ns):
-            made = self._worker.submit(
+            made = self._pool.submit(
                 self.signals.successor, before.models, place, model, before.history.state()
             )
             self._learning = _Learning(model.model_id, before.history.next_ns, made)

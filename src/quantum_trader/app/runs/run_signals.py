@@ -28,7 +28,7 @@ def models_to_begin(settings: Sequence[ModelSettings], folder: Path | None) -> t
     entries = [one for one in expanded(settings) if one.enabled]
     followed = followed_signals(entries)
     if followed is None:
-        return tuple(entries)
+        return tuple(entries or settings)  # where none is enabled, loading them says so
     place, _ = followed
     in_force = models_in_force(folder).signals if folder is not None else ()
     if folder is not None and place < len(in_force):
