@@ -14,8 +14,7 @@ from quantum_trader.lab.learning.learning_settings import LearningSettings
 from quantum_trader.lab.learning.linear_training import LinearSettings
 from quantum_trader.lab.learning.trainer import LearningOptions
 from quantum_trader.lab.learning.training_table import SampleTable, sample_weights
-from quantum_trader.models.learned.artefact import META_LABEL
-from quantum_trader.models.learned.artefact import meta_features_hash
+from quantum_trader.models.learned.artefact import META_LABEL, meta_features_hash
 
 NAMES = ("signal", "curve", "noise_1", "noise_2", "noise_3", "gaps")
 QUICK = LearningSettings(
