@@ -5,7 +5,8 @@ probabilistic ratio, and "The Deflated Sharpe Ratio" (Journal of Portfolio Manag
 one. Both take returns as independent; :func:`effective_count` says how many independent returns tell as much as the
 given ones. A. Lo, "The Statistics of Sharpe Ratios" (Financial Analysts Journal 58(4), 2002) and E. Mertens (2002) have
 the variance for dependent returns and for returns with skew and fat tails. Ratios are per observation (not annualised)
-unless a name says otherwise; the deviation in a ratio has n - 1 (ddof 1); kurtosis is 3.0 for a normal law, not excess.
+unless a name says otherwise; the deviation in a ratio has n - 1 (ddof 1), and so has the variance of the ratios over
+trials; skew and kurtosis have n; kurtosis is 3.0 for a normal law, not excess.
 
 Two conventions are published for the variance of a ratio in a test. Ours is that of the papers of 2012 and 2014: at the
 observed ratio, over n - 1. M. Lopez de Prado, A. Lipton and V. Zoonekynd, "Sharpe Ratio Inference: A New Standard for
@@ -252,9 +253,9 @@ def minimum_track_record(  # the ratio, its benchmark and the shape of the retur
 ) -> float:
     """How many independent observations it takes until *sharpe* is above *benchmark* at one-sided error *alpha*.
 
-    The minimum track record length of Bailey and Lopez de Prado (2012), equation 11: the count at which
-    :func:`probabilistic_sharpe` reaches 1 - *alpha*. Infinite where *sharpe* is not above *benchmark*; NaN for moments
-    that no sample can have. Divide by the observations of a year for years. Raises InputError.
+    The minimum track record length of Bailey and Lopez de Prado (2012; equation 13 of the authors' manuscript): the
+    count at which :func:`probabilistic_sharpe` reaches 1 - *alpha*. Infinite where *sharpe* is not above *benchmark*;
+    NaN for moments that no sample can have. Divide by the observations of a year for years. Raises InputError.
     """
     require(0.0 < alpha < 0.5, "alpha", alpha, "must lie between 0 and 0.5")
     spread = _spread(sharpe, benchmark, skew, kurtosis, variance_at)

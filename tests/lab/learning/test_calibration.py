@@ -1,4 +1,4 @@
-"""Platt's sigmoid and isotonic regression against scikit-learn, and against their definitions."""
+"""Platt's sigmoid and isotonic regression against LibSVM, scikit-learn and their definitions."""
 
 from __future__ import annotations
 
@@ -24,6 +24,32 @@ def made(seed: int, count: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarra
     scores = rng.normal(0.0, 2.0, count).round(2)
     labels = (rng.random(count) < 1.0 / (1.0 + np.exp(-0.7 * scores + 0.3))).astype(float)
     return scores, labels, rng.uniform(0.2, 2.0, count)
+
+
+def test_platt_of_libsvms_algorithm() -> None:
+    """A = -0.20261354, B = 0.65236315 for the scores 5, -4 and 1 of which the first is positive.
+
+    The figures of scikit-learn's test_sigmoid_calibration, made with a port of LibSVM's code, which stops earlier.
+    """
+    found = fit_platt([5.0, -4.0, 1.0], [1.0, 0.0, 0.0])
+    assert (found.slope, found.intercept) == pytest.approx((-0.20261354391187855, 0.65236314980010512), abs=5e-6)
+
+
+def test_platts_targets_are_ours_and_plain_logistic_regression_is_their_limit() -> None:
+    """On 40 samples the plain slope is -1.876 and Platt's -1.194; with many samples of each kind they agree.
+
+    Plain logistic regression (scikit-learn without a penalty) fits the labels 0 and 1 themselves. Ours fits Platt's
+    smoothed targets, which approach the labels as the classes grow.
+    """
+    linear = pytest.importorskip("sklearn.linear_model")
+    rng = np.random.default_rng(3)
+    scores = rng.normal(0.0, 2.0, 40)
+    labels = (rng.random(40) < 1.0 / (1.0 + np.exp(-scores))).astype(float)
+    plain = linear.LogisticRegression(C=np.inf, tol=1e-12, max_iter=1000).fit(scores[:, None], labels)
+    expected = (-plain.coef_[0, 0], -plain.intercept_[0])
+    ours, many = fit_platt(scores, labels), fit_platt(scores, labels, np.full(40, 1e8))
+    assert (expected[0], ours.slope) == pytest.approx((-1.8759, -1.1939), abs=5.1e-5)
+    assert (many.slope, many.intercept) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -1,4 +1,4 @@
-"""Drift: PSI and KS against published tables and scipy; limits that neither alarm on noise nor miss a drift."""
+"""Drift: PSI and KS against printed tables and scipy; limits that neither alarm on noise nor miss a drift."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ special = pytest.importorskip("scipy.special")
     (0.95, 1, 3.841), (0.95, 9, 16.919), (0.99, 9, 21.666), (0.95, 19, 30.144), (0.999, 4, 18.467),
 ])
 def test_chi_square_quantiles_of_the_published_table(probability: float, freedom: int, expected: float) -> None:
-    """Table of the chi-square distribution (NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.4)."""
+    """The three decimals of the usual printed tables (NIST/SEMATECH e-Handbook 1.3.6.7.4), and scipy's."""
+    assert chi_square_quantile(probability, freedom) == pytest.approx(stats.chi2.ppf(probability, freedom), rel=1e-9)
     assert chi_square_quantile(probability, freedom) == pytest.approx(expected, abs=5.1e-4)
 
 
@@ -42,10 +43,33 @@ def test_the_chi_square_tail_agrees_with_scipy(value: float, freedom: int) -> No
     assert chi_square_tail(value, freedom) == pytest.approx(stats.chi2.sf(value, freedom), rel=1e-9, abs=1e-15)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(1.2238, 0.10), (1.3581, 0.05), (1.6276, 0.01), (1.9495, 0.001)])
-def test_kolmogorovs_law_has_the_published_critical_values(value: float, expected: float) -> None:
-    """Smirnov (1948), table for estimating the goodness of fit; also Massey (JASA 46, 1951): 1.36 at 5 %."""
-    assert kolmogorov_tail(value) == pytest.approx(expected, rel=5e-4)
+@pytest.mark.parametrize(("alpha", "printed"), [
+    (0.10, 1.22), (0.05, 1.36), (0.025, 1.48), (0.01, 1.63), (0.005, 1.73), (0.001, 1.95),
+])
+def test_kolmogorovs_law_has_the_published_critical_values(alpha: float, printed: float) -> None:
+    """c(alpha) of the usual tables of the two-sample test, printed to two decimals; four and more from scipy."""
+    assert ks_limit(100, 100, alpha) / math.sqrt(0.02) == pytest.approx(printed, abs=5.1e-3)
+    assert ks_limit(100, 100, alpha) / math.sqrt(0.02) == pytest.approx(special.kolmogi(alpha), abs=1e-9)
+
+
+def test_the_law_of_large_samples_is_ours_and_the_exact_one_is_near_it() -> None:
+    """P(D >= 0.11) of twice 100 samples: 0.5806 in the limit, which is ours, and 0.5830 exactly.
+
+    The exact figure is scipy's; T. Ferguson's page on the two-sample test prints P(D <= 0.10) = 0.41699, what is left.
+    Limits are made of independent sizes that are estimated, so exact tables would promise too much.
+    """
+    exact = stats.ks_2samp(np.arange(100), np.arange(100) + 10.5, method="exact")
+    assert (exact.statistic, 1.0 - exact.pvalue) == pytest.approx((0.11, 0.41699), abs=5.1e-6)
+    assert kolmogorov_tail(0.11 * math.sqrt(50.0)) == pytest.approx(0.58062, abs=5.1e-6)
+
+
+def test_distances_of_scipys_own_tests() -> None:
+    """5/16 and 190/546 of testRepeatedValues, 232/1100 of test100_110: whole numbers with ties, and shifted lines."""
+    assert ks_statistic(np.repeat([2.0, 3, 5, 6], [3, 4, 5, 4]), np.repeat([3.0, 4, 6, 7], [3, 4, 5, 4])) == 5 / 16
+    first, second = np.repeat([2.0, 3, 5, 6], [3, 4, 10, 4]), np.repeat([3.0, 4, 6, 7], [10, 2, 10, 4])
+    assert ks_statistic(first, second) == pytest.approx(190 / 21 / 26)
+    line = np.linspace(1.0, 100.0, 100)
+    assert ks_statistic(line, np.linspace(1.0, 100.0, 110) + 20.1) == pytest.approx(232 / 1100)
 
 
 @given(st.floats(0.0, 5.0))
@@ -70,9 +94,64 @@ def test_the_index_by_hand() -> None:
     assert stability_index(np.array([50, 50]), np.array([50, 50])) == 0.0
 
 
-def test_the_limit_of_the_published_example() -> None:
-    """Ten bins, 100 samples each at 5 %: chi-square 16.919 times 2/100 = 0.338, Yurdakul's critical value."""
-    assert psi_limit(10, 100, 100, 0.05) == pytest.approx(0.338, abs=5e-4)
+# M. Burke, "Population Stability Index" (2018): ten bins of equal width over 100 samples, and 117 of 120 later ones.
+BEFORE, AFTER = np.array([1, 1, 4, 8, 27, 22, 16, 12, 6, 3]), np.array([0, 3, 6, 15, 18, 23, 26, 14, 9, 3])
+
+
+def plain_index(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """The terms (bins,) of the index of two rows of shares, which are above 0."""
+    return np.asarray((actual - expected) * np.log(actual / expected))
+
+
+def test_the_index_of_a_printed_table() -> None:
+    """Nine bins that have samples on both sides: the printed terms 0.013744 to 0.000912 sum to 0.132032.
+
+    With the three samples that the table leaves out in its first bin, as ours would count values below it, 0.145776.
+    """
+    shares = BEFORE[1:] / 100, AFTER[1:] / 120
+    assert plain_index(*shares) == pytest.approx(
+        [0.013744, 0.002231, 0.020083, 0.070534, 0.003906, 0.017181, 0.000094, 0.003347, 0.000912], abs=5.1e-7
+    )
+    whole = np.where(AFTER == 0, 3, AFTER)
+    assert stability_index(BEFORE * 10**6, whole * 10**6) == pytest.approx(0.132032 + 0.013744, abs=2e-6)
+
+
+def test_an_empty_bin_has_half_a_sample_and_elsewhere_a_small_share() -> None:
+    """The printed index 0.153 takes 0.001 for the empty bin's share; ours adds half a sample to each: 0.132.
+
+    What the small share is decides the printed number: with 0.0001 the empty bin's term doubles. Half a sample depends
+    on how many samples there are, as the share of an empty bin should. Ours has no bounds outside of which samples are
+    lost; the printed table has lost 3 of 120.
+    """
+    shares = BEFORE / 100, np.where(AFTER == 0, 0.001, AFTER / 120)
+    assert plain_index(*shares)[0] == pytest.approx(0.020723, abs=5.1e-7)
+    assert plain_index(*shares).sum() == pytest.approx(0.153, abs=5.1e-4)
+    assert plain_index(np.array([0.01]), np.array([0.0001]))[0] == pytest.approx(0.0456, abs=5.1e-5)
+    assert stability_index(BEFORE, AFTER) == pytest.approx(0.13218, abs=5.1e-6)
+
+
+def test_bins_hold_equal_shares_of_the_reference_and_not_equal_widths() -> None:
+    """Four values of which one is far off: two and two, where bins of equal width would hold three and one.
+
+    Both are in use. With equal widths a long tail leaves most bins empty, so equal shares are ours.
+    """
+    reference = np.array([1.0, 2.0, 3.0, 100.0])
+    expected, actual = binned(reference, np.array([0.0, 2.5, 50.0, 1000.0]), 2)
+    assert (expected.tolist(), actual.tolist()) == ([2, 2], [2, 2])
+    assert np.histogram(reference, 2)[0].tolist() == [3, 1]
+
+
+def test_the_limits_of_published_examples() -> None:
+    """0.0454 for four bins and twice 500 samples at 1 %: the threshold that the readme of R's rpsi prints.
+
+    Ten bins and twice 100 samples at 5 % give chi-square 16.919 times 2/100 = 0.338, computed from Yurdakul's formula.
+    He also has a normal law of the same mean and variance, 0.320, which alarms too often; chi-square is ours.
+    """
+    assert psi_limit(4, 500, 500, 0.01) == pytest.approx(0.0454, abs=5.1e-5)
+    assert psi_limit(10, 100, 100, 0.05) == pytest.approx(0.33838, abs=5.1e-6)
+    normal = 0.02 * (9.0 + stats.norm.ppf(0.95) * math.sqrt(2.0 * 9.0))
+    assert normal == pytest.approx(0.31957, abs=5.1e-6)
+    assert chi_square_tail(normal / 0.02, 9) > 0.05
 
 
 def test_a_fixed_tenth_alarms_on_noise_at_200_and_sleeps_at_10_000() -> None:
@@ -157,8 +236,10 @@ def test_of_many_features_the_one_that_drifted_comes_first() -> None:
 
 
 def test_the_limit_of_the_distance() -> None:
-    """1.36 sqrt(2/100) at 5 %: the published large-sample formula."""
-    assert ks_limit(100, 100, 0.05) == pytest.approx(1.3581 * math.sqrt(0.02), abs=1e-4)
+    """0.5208 for 15 and 28 samples at 1 %; a printed example has 0.522, with c(alpha) rounded to 1.63."""
+    assert ks_limit(15, 28, 0.01) == pytest.approx(0.52079, abs=5.1e-6)
+    assert ks_limit(15, 28, 0.01) * 1.63 / special.kolmogi(0.01) == pytest.approx(0.522, abs=5.1e-4)
+    assert ks_limit(2, 2, 0.01) == 1.0
 
 
 def test_infinite_values_are_refused() -> None:

@@ -34,10 +34,44 @@ def label_one(bars: np.ndarray, last: int, *, side: int = 1, target: float = 0.0
 def test_the_first_touch_on_a_path_of_closes(
     closes: tuple[float, ...], sign: int, touched: int, bar: int, gross: float
 ) -> None:
-    """AFML section 3.4: 1 where the upper barrier is touched first, -1 the lower, 0 (exercise 3.3) the vertical."""
+    """1 where the upper barrier is touched first, -1 the lower, 0 the vertical: AFML section 3.4, made up here."""
     found = label_one(bars_of_closes(*closes), 3)
     assert (found.sign[0], found.touched[0], found.exit_bar[0]) == (sign, touched, bar)
     assert found.gross_return[0] == pytest.approx(gross)
+
+
+def label_by_the_snippets(closes: np.ndarray, target: float, stop: float) -> tuple[int, int, float, int]:
+    """Exit bar, bin of snippet 3.5, return and bin of exercise 3.3 of a trade from the first to the last close.
+
+    What AFML snippet 3.2 (first close beyond a barrier, ``df0 > pt`` and ``df0 < sl``) and 3.5 (the sign of the return
+    at that close) do. Exercise 3.3 asks for 0 where the vertical barrier is the first.
+    """
+    returns = closes / closes[0] - 1.0
+    beyond = np.flatnonzero((returns > target) | (returns < -stop))
+    bar = int(beyond[0]) if len(beyond) else len(closes) - 1
+    sign = int(np.sign(returns[bar]))
+    return bar, sign, float(returns[bar]), sign if len(beyond) else 0
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.005, 0.04), st.floats(0.005, 0.04))
+def test_on_closes_a_label_is_that_of_the_books_snippets(seed: int, target: float, stop: float) -> None:
+    """Exit bar, return and both bins: ours is the 0 of exercise 3.3; snippet 3.5's is the sign of the return."""
+    closes = 100.0 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0.0, 0.01, 12)))
+    found = label_one(bars_of_closes(*closes), 11, target=target, stop=stop)
+    bar, sign_of_return, gross, sign = label_by_the_snippets(closes, target, stop)
+    assert (found.exit_bar[0], found.sign[0], np.sign(found.gross_return[0])) == (bar, sign, sign_of_return)
+    assert found.gross_return[0] == pytest.approx(gross)
+    assert found.win[0] == int(gross > 0.0)  # snippet 3.7: 1 for a gain and 0 for none
+
+
+def test_a_price_at_a_barrier_touches_it_and_in_the_book_it_does_not() -> None:
+    """At exactly 1/64 above 128: ours ends there, as an order at that price may fill; snippet 3.2 waits for more."""
+    closes = np.array([128.0, 130.0, 128.0])
+    found = label_one(bars_of_closes(*closes), 2, target=1 / 64, stop=1 / 64)
+    assert (found.exit_bar[0], found.sign[0]) == (1, 1)
+    assert label_by_the_snippets(closes, 1 / 64, 1 / 64) == (2, 0, 0.0, 0)
+    fallen = label_one(bars_of_closes(128.0, 126.0, 128.0), 2, target=1 / 64, stop=1 / 64)
+    assert (fallen.exit_bar[0], fallen.sign[0]) == (1, -1)
 
 
 def test_a_timeout_is_the_sign_of_its_return_in_the_other_convention() -> None:

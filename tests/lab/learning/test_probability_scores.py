@@ -31,8 +31,8 @@ from quantum_trader.lab.learning.probability_scores import (
 metrics = pytest.importorskip("sklearn.metrics")
 stats = pytest.importorskip("scipy.stats")
 
-# DeLong, DeLong and Clarke-Pearson (1988): albumin, total protein, K-G score, outcome of 43 patients, as printed in
-# SAS/STAT, The LOGISTIC Procedure, example "Comparing Receiver Operating Characteristic Curves".
+# Albumin, total protein, K-G score, outcome of 43 patients of DeLong, DeLong and Clarke-Pearson (1988), as printed in
+# the SAS/STAT user's guide, The LOGISTIC Procedure, example "Comparing Receiver Operating Characteristic Curves".
 PATIENTS = """
 3.0 5.8 10 0 3.2 6.3 5 1 3.9 6.8 3 1 2.8 4.8 6 0 3.2 5.8 3 1 0.9 4.0 5 0 2.5 5.7 8 0 1.6 5.6 5 1 3.8 5.7 5 1
 3.7 6.7 6 1 3.2 5.4 4 1 3.8 6.6 6 1 4.1 6.6 5 1 3.6 5.7 5 1 4.3 7.0 4 1 3.6 6.7 4 0 2.3 4.4 6 1 4.2 7.6 4 0
@@ -58,7 +58,10 @@ def made(seed: int, count: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def test_delongs_areas_of_the_published_example(
     scores: np.ndarray, area: float, error: float, low: float, high: float
 ) -> None:
-    """Areas, standard errors and 95 % limits that SAS/STAT prints for the data of DeLong et al. (1988)."""
+    """Areas, standard errors and 95 % limits of the patients of DeLong et al. (1988).
+
+    The data are printed; these figures are computed from the paper's formula, as :func:`plain_delong` does.
+    """
     found = auc_interval(OUTCOME, scores)
     assert (found.value, found.low, found.high) == pytest.approx((area, low, high), abs=5.1e-5)
     assert (found.high - found.low) / (2.0 * 1.959964) == pytest.approx(error, abs=5.1e-5)
@@ -70,10 +73,37 @@ def test_delongs_areas_of_the_published_example(
 def test_delongs_differences_of_the_published_example(
     scores: np.ndarray, difference: float, error: float, squared: float, p_value: float
 ) -> None:
-    """Each against the K-G score: the contrast estimates of the same page (squared: its chi-square)."""
+    """Each against the K-G score, computed from the paper's formula as well (squared: its chi-square)."""
     found = auc_difference(OUTCOME, scores, 10.0 - KG)
     assert (found.difference, found.error, found.p_value) == pytest.approx((difference, error, p_value), abs=5.1e-5)
     assert found.statistic**2 == pytest.approx(squared, abs=2e-4)
+
+
+def plain_delong(labels: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The areas (2,) of two scores and their covariance (2, 2): equations 3 to 6 of the paper, pair by pair."""
+    one, other = [], []
+    for scores in (first, second):
+        gaps = scores[labels == 1][:, None] - scores[labels == 0][None, :]
+        wins = (gaps > 0.0) + 0.5 * (gaps == 0.0)
+        one.append(wins.mean(axis=1))
+        other.append(wins.mean(axis=0))
+    covariance = np.cov(one) / len(one[0]) + np.cov(other) / len(other[0])
+    return np.mean(one, axis=1), covariance
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_delongs_variance_is_that_of_his_formula_written_out(seed: int) -> None:
+    """Ties included: area, standard error and the difference of two scores on the same samples."""
+    labels, first, _ = made(seed, 80)
+    second = (first + np.random.default_rng(seed).normal(0.0, 0.3, 80)).round(1)
+    areas, covariance = plain_delong(labels, first, second)
+    found = auc_interval(labels, first)
+    assert found.value == pytest.approx(areas[0])
+    assert (found.high - found.low) / (2.0 * 1.959964) == pytest.approx(math.sqrt(covariance[0, 0]), rel=1e-6)
+    difference = auc_difference(labels, first, second)
+    assert difference.difference == pytest.approx(areas[0] - areas[1])
+    error = math.sqrt(covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1])
+    assert difference.error == pytest.approx(error, rel=1e-6)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -111,15 +141,57 @@ def test_no_samples_have_no_scores() -> None:
 
 
 def test_calibration_error_of_a_worked_example() -> None:
-    """Guo et al. (2017), equation 3, by hand with 5 bins of equal width: 2/5 * 0.25 + 3/5 * |2/3 - 0.9| = 0.24."""
+    """The formula of Guo et al. (2017) by hand, 5 bins of equal width: 2/5 * 0.25 + 3/5 * |2/3 - 0.9| = 0.24."""
     found = expected_calibration_error([0, 1, 1, 0, 1], [0.25, 0.25, 0.9, 0.9, 0.9], bins=5)
     assert found == pytest.approx(2 / 5 * abs(0.5 - 0.25) + 3 / 5 * abs(2 / 3 - 0.9))
 
 
+@pytest.mark.parametrize(("labels", "probabilities", "expected"), [
+    ([0, 0, 1, 1, 1], [0.25, 0.25, 0.55, 0.75, 0.75], 0.29),  # the example of its documentation
+    ([0, 0, 1, 1, 1], [1.0, 1.0, 1.0, 1.0, 0.0], 0.6),  # its test with a probability of 0
+])
+def test_calibration_error_of_another_library(
+    labels: list[int], probabilities: list[float], expected: float
+) -> None:
+    """torchmetrics' binary_calibration_error with 2 bins and norm l1: of the positive class, as ours."""
+    assert expected_calibration_error(labels, probabilities, bins=2) == pytest.approx(expected, abs=5e-5)
+
+
+def test_the_calibration_error_of_the_likelier_class_is_another_number() -> None:
+    """Guo et al. measure it of the class that is predicted: 0.2000 in torchmetrics' example of three classes.
+
+    Ours is of the positive class, whose probability decides a trade. Theirs comes from the highest probability of each
+    sample and whether that class came true. With two classes, an error below 0.5 and one above it cancel in theirs and
+    not in ours: 0.05 and 0.25.
+    """
+    of_three = np.array([[0.25, 0.20, 0.55], [0.55, 0.05, 0.40], [0.10, 0.30, 0.60], [0.90, 0.05, 0.05]])
+    came_true = of_three.argmax(axis=1) == np.array([0, 1, 2, 0])
+    assert expected_calibration_error(came_true, of_three.max(axis=1), bins=3) == pytest.approx(0.2)
+    labels, probabilities = np.array([0.0, 0.0, 0.0, 1.0]), np.array([0.3, 0.3, 0.7, 0.7])
+    assert expected_calibration_error(labels, probabilities, bins=2) == pytest.approx((0.3 + 0.2) / 2)
+    likelier = np.maximum(probabilities, 1.0 - probabilities)
+    right = (probabilities > 0.5) == (labels == 1.0)
+    assert expected_calibration_error(right, likelier, bins=2) == pytest.approx(0.75 - 0.7)
+
+
 def test_bins_are_closed_on_the_right() -> None:
-    """I_m = ((m - 1) / M, m / M] in Guo et al.: 0.5 of two bins belongs to the first, so the errors cancel there."""
+    """((m - 1) / M, m / M] in Guo et al., ours: 0.5 of two bins belongs to the first, so the errors cancel there.
+
+    Other tools close bins on the left (numpy's histogram): 0.5 and 0.51 are then in one bin. Where no probability lies
+    on an edge both are the same.
+    """
+    def closed_on_the_left(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
+        owner = np.digitize(probabilities, np.arange(1, bins) / bins)
+        return float(np.abs(np.bincount(owner, labels - probabilities)).sum()) / len(labels)
+
     assert expected_calibration_error([1, 0], [0.5, 0.5], bins=2) == 0.0
     assert expected_calibration_error([1, 0], [0.5, 0.51], bins=2) == pytest.approx((0.5 + 0.51) / 2)
+    assert closed_on_the_left(np.array([1.0, 0.0]), np.array([0.5, 0.51]), 2) == pytest.approx(0.005)
+    labels, probabilities, _ = made(4)
+    inside = probabilities + 0.0001
+    assert expected_calibration_error(labels, np.minimum(inside, 1.0), bins=10) == pytest.approx(
+        closed_on_the_left(labels, np.minimum(inside, 1.0 - 1e-9), 10), abs=1e-6
+    )
 
 
 def test_bins_of_equal_mass_split_what_equal_width_joins() -> None:
@@ -144,11 +216,19 @@ def test_the_reliability_curve_is_the_calibration_error_drawn() -> None:
 
 @pytest.mark.parametrize(("wins", "count"), [(81, 263), (15, 148), (0, 20), (1, 29)])
 def test_wilsons_interval_of_the_published_examples(wins: int, count: int) -> None:
-    """R. Newcombe (Statistics in Medicine 17, 1998), table I, method 3, lists these four."""
+    """The four proportions of R. Newcombe (Statistics in Medicine 17, 1998), his method 3, without a correction.
+
+    His method 4 corrects for continuity and is wider; scipy computes both, and the figures are scipy's.
+    """
     expected = {
         (81, 263): (0.2553, 0.3662), (15, 148): (0.0624, 0.1605), (0, 20): (0.0000, 0.1611), (1, 29): (0.0061, 0.1718)
     }[(wins, count)]
-    assert wilson_interval(wins / count, count) == pytest.approx(expected, abs=5.1e-5)
+    found = wilson_interval(wins / count, count)
+    assert found == pytest.approx(expected, abs=5.1e-5)
+    exact = stats.binomtest(wins, count)
+    assert found == pytest.approx(exact.proportion_ci(method="wilson"))
+    corrected = exact.proportion_ci(method="wilsoncc")
+    assert corrected.low <= found[0] < found[1] < corrected.high
 
 
 @pytest.mark.parametrize("freedom", [1.0, 2.5, 7.0, 40.0, 1e4])

@@ -1,4 +1,8 @@
-"""Purged folds against the examples of the reference implementation, and no overlap whatever the labels."""
+"""Purged folds against the tests of mlfinlab and the book's snippets, and no overlap whatever the labels.
+
+AFML: M. Lopez de Prado, "Advances in Financial Machine Learning" (Wiley, 2018), chapter 7. mlfinlab: the tests of
+hudson-and-thames/mlfinlab while it was public, tests/test_cross_validation.py.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from quantum_trader.lab.learning.purged_folds import (
     purged_walk_forward,
 )
 
-# mlfinlab, tests/test_cross_validation.py: ten labels a minute apart, each known two minutes after its start.
+# mlfinlab's ten labels a minute apart, each known two minutes after its start.
 STARTS = np.arange(10)
 ENDS = STARTS + 2
 
@@ -38,8 +42,37 @@ def test_a_label_that_ends_in_the_tests_first_moment_is_purged_and_in_snippet_7_
     assert set(snippet_7_3) - set(ours) == {6}
 
 
+def training_by_snippet_7_3(starts: np.ndarray, ends: np.ndarray, test: np.ndarray, embargo: int) -> list[int]:
+    """Training as AFML snippet 7.3 (``PurgedKFold.split``) has it, for labels in order that start at different times.
+
+    Labels known when the test starts, and labels from *embargo* places after the first that starts when or after the
+    last test label is known.
+    """
+    before = np.flatnonzero(ends <= starts[test[0]])
+    after = np.searchsorted(starts, ends[test].max()) + embargo
+    return [*before.tolist(), *range(int(after), len(starts))]
+
+
+@pytest.mark.parametrize(("embargo", "ours", "snippet"), [
+    (0, [0, 9], [0, 1, 8, 9]), (1, [0], [0, 1, 9]), (2, [0], [0, 1]),
+])
+def test_a_k_fold_of_snippet_7_3_keeps_labels_that_touch_the_test(
+    embargo: int, ours: list[int], snippet: list[int]
+) -> None:
+    """The second of three folds tests labels 3 to 6, over [3, 8]: ours purges 1, which ends at 3, and 8, which starts.
+
+    Closed spans share that moment, so ours is the stricter one. Its embargo leaves out starts up to 8 + embargo; the
+    snippet's counts places from label 8 on.
+    """
+    fold = purged_k_fold(STARTS, ENDS, 3, embargo)[1]
+    assert (fold.test.tolist(), fold.test_from, fold.test_until) == ([3, 4, 5, 6], 3, 8)
+    assert fold.train.tolist() == ours
+    assert training_by_snippet_7_3(STARTS, ENDS, fold.test, embargo) == snippet
+    assert set(ours) <= set(snippet)
+
+
 def test_the_embargo_follows_the_test() -> None:
-    """AFML 7.4.2: with an embargo of 2 after a test over [2, 5] labels that start at 6 and 7 are left out too."""
+    """AFML snippet 7.2 by hand: after a test over [2, 5] an embargo of 2 leaves out labels that start at 6 and 7."""
     assert purged_training(STARTS, ENDS, 2, 5, embargo=2).tolist() == [8, 9]
 
 

@@ -1,4 +1,8 @@
-"""Concurrency, uniqueness and weights against the book's example and the values of its reference implementations."""
+"""Concurrency, uniqueness and weights against the book's example and the tests of mlfinlab.
+
+AFML: M. Lopez de Prado, "Advances in Financial Machine Learning" (Wiley, 2018). mlfinlab: the tests of
+hudson-and-thames/mlfinlab while it was public, tests/test_sampling.py.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +20,46 @@ from quantum_trader.lab.learning.uniqueness import (
     time_decay,
 )
 
-# AFML section 4.5.3: labels of the returns r(0,3), r(2,4) and r(4,6): columns (1,1,1,0,0,0), (0,0,1,1,0,0) and
-# (0,0,0,0,1,1) of the indicator matrix.
+# AFML section 4.5.3 and snippet 4.6: three labels whose columns of the indicator matrix are (1,1,1,0,0,0),
+# (0,0,1,1,0,0) and (0,0,0,0,1,1).
 FIRST, LAST, BARS = np.array([0, 2, 4]), np.array([2, 3, 5]), 6
-# The hourly labels of mlfinlab's tests/test_sampling.py: eight starts, each spanning two more hours.
+# The hourly labels of mlfinlab's tests: eight starts, each spanning two more hours.
 STARTS = np.array([1, 2, 5, 7, 10, 11, 12, 20])
 
 
 def test_uniqueness_of_the_books_three_labels() -> None:
-    """5/6, 3/4 and 1; their mean over the cells of the matrix is 6/7 = 0.8571 (AFML section 4.5.3, mlfinlab)."""
+    """0.8333, 0.75 and 1.0 in test_get_ind_mat_uniqueness of mlfinlab: a mean over each label's bars, which is ours.
+
+    Snippet 4.4 of the book averages over all cells of the matrix at once, where long labels count more: 0.8571 in
+    test_get_ind_mat_av_uniqueness. The plain mean of ours is 0.8611.
+    """
     assert concurrency(FIRST, LAST, BARS).tolist() == [1, 1, 2, 1, 1, 1]
     found = average_uniqueness(FIRST, LAST, BARS)
     assert found == pytest.approx([5 / 6, 3 / 4, 1.0])
     lengths = LAST - FIRST + 1
-    assert (found * lengths).sum() / lengths.sum() == pytest.approx(0.8571, abs=1e-4)
+    assert (found * lengths).sum() / lengths.sum() == pytest.approx(0.8571, abs=5.1e-5)
+    assert found.mean() == pytest.approx(0.8611, abs=5.1e-5)
+
+
+def test_uniqueness_of_a_second_draw_of_the_books_example() -> None:
+    """After a draw of the second label the next is drawn with 5/14, 3/14 and 6/14: printed in AFML section 4.5.3.
+
+    Those are the uniqueness of each label beside the drawn one, over their sum; also in mlfinlab's
+    test_bootstrap_loop_run.
+    """
+    beside = [
+        average_uniqueness(np.array([FIRST[1], FIRST[label]]), np.array([LAST[1], LAST[label]]), BARS)[1]
+        for label in range(3)
+    ]
+    assert beside == pytest.approx([5 / 6, 1 / 2, 1.0])
+    assert np.array(beside) / sum(beside) == pytest.approx([0.35714286, 0.21428571, 0.42857143], abs=5e-9)
 
 
 def test_uniqueness_of_the_reference_implementations_labels() -> None:
-    """0.66, 0.83, 0.44 and 1.0 for the first, third, sixth and last; hours under 0, 1, 2, 3 labels: 5, 11, 5, 1."""
+    """0.66, 0.83, 0.44 and 1.0 for the first, third, sixth and last; hours under 0, 1, 2, 3 labels: 5, 11, 5, 1.
+
+    test_get_av_uniqueness and test_num_concurrent_events of mlfinlab, which check AFML snippets 4.1 and 4.2.
+    """
     counts = concurrency(STARTS, STARTS + 2, 23)[1:]
     assert [int((counts == number).sum()) for number in range(4)] == [5, 11, 5, 1]
     found = average_uniqueness(STARTS, STARTS + 2, 23)
@@ -41,7 +67,7 @@ def test_uniqueness_of_the_reference_implementations_labels() -> None:
 
 
 def test_weights_by_return_share_what_overlaps() -> None:
-    """AFML 4.6 by hand: the shared third bar counts half for each; the absolute sums 3.5, 1.5 and 0 to a mean of 1."""
+    """AFML snippet 4.10 by hand: the third bar counts half for each; the absolute sums 3.5, 1.5, 0 to a mean of 1."""
     returns = np.array([1.0, 1.0, 3.0, -3.0, 2.0, -2.0])
     assert return_weights(returns, FIRST, LAST) == pytest.approx(np.array([3.5, 1.5, 0.0]) * 3 / 5)
 
@@ -56,8 +82,15 @@ def test_nothing_moved_weighs_all_alike() -> None:
     (-0.5, [0.0, 0.0, 0.5, 1.0]),
 ])
 def test_time_decay_of_labels_that_overlap_none(oldest: float, expected: list[float]) -> None:
-    """AFML snippet 4.11 with c = 1, 0, 0.5 and -0.5 on four labels of uniqueness 1."""
+    """AFML snippet 4.11 by hand, with c = 1, 0, 0.5 and -0.5 on four labels of uniqueness 1."""
     assert time_decay(np.ones(4), oldest) == pytest.approx(expected)
+
+
+def test_older_labels_never_count_more_than_newer_ones() -> None:
+    """The book's snippet takes c above 1, which favours the past (mlfinlab tests 1.5); ours refuses it."""
+    for oldest in (1.5, -1.0):
+        with pytest.raises(InputError, match="oldest"):
+            time_decay(np.ones(4), oldest)
 
 
 def test_age_is_counted_in_uniqueness() -> None:

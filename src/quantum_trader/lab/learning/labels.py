@@ -5,7 +5,7 @@ book looks at closes; here the range of each bar is looked at, because a stop is
 rules within a bar are those of every shadow trade (``signals.shadow``): where a bar touches both levels the stop came
 first, and where it opens beyond a level the trade ends at that open. The book labels a trade that only time ends
 either by the sign of its return (snippet 3.5) or with 0 (exercise 3.3): ``sign`` has the 0, and the sign of
-``gross_return`` is the other convention.
+``gross_return`` is the other convention. A barrier is touched at its price; the book's snippet needs a close beyond it.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Sources: E. DeLong, D. DeLong and D. Clarke-Pearson, Biometrics 44(3), 1988 (var
 two on the same samples), computed with ranks (X. Sun and W. Xu, IEEE Signal Processing Letters 21(11), 2014); N.
 Obuchowski, Biometrics 53(2), 1997 (the same for samples that come in clusters); G. Brier, Monthly Weather Review
 78(1), 1950; C. Guo, G. Pleiss, Y. Sun and K. Weinberger, "On Calibration of Modern Neural Networks", ICML 2017
-(expected calibration error: bins of equal width, closed on the right, 15 of them); E. Wilson, JASA 22(158), 1927.
+(expected calibration error: bins of equal width, closed on the right, 15 of them); E. Wilson, JASA 22(158), 1927. Guo
+et al. measure the class that is predicted; here it is the positive class, whose probability decides a trade.
 
 Labels overlap in time, so neighbouring samples share a market. Where ``blocks`` are given (:func:`time_blocks`), whole
 blocks count as the independent samples: the variance of a score is the sum over blocks of the squared sum of the

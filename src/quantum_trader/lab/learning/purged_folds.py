@@ -4,7 +4,8 @@ A label is known over its span, from the decision to the moment that fixes it. S
 label that ends in the first moment of the test is purged. Source: M. Lopez de Prado, "Advances in Financial Machine
 Learning" (Wiley, 2018), chapter 7. The book has two conventions: snippet 7.1 (``getTrainTimes``) takes closed
 intervals, as here; snippet 7.3 (``PurgedKFold``) keeps a training label that ends exactly where the test begins
-(``t1 <= t0``). Times are int64 in any unit, nanoseconds for example; the embargo has the same unit.
+(``t1 <= t0``), and one that starts exactly where the last test label ends. Times are int64 in any unit, nanoseconds for
+example; the embargo has the same unit.
 """
 
 from __future__ import annotations
