@@ -62,6 +62,15 @@ def test_shap_values_add_up_to_the_margin(learner: str) -> None:
     assert np.abs(told.values).mean(axis=0).argmax() == NAMES.index("signal")
 
 
+@pytest.mark.parametrize("learner", [BOOSTING, LINEAR])
+def test_no_rows_have_no_shap_values(learner: str) -> None:
+    """As with ``contribution_rows = 0``: an empty table, one column a feature."""
+    table = made_table()
+    fitted = fit_learner(learner, table, EVERY, QUICK, 1)
+
+    assert contributions_of(fitted, table.rows[:0]).values.shape == (0, len(NAMES))
+
+
 def test_values_that_do_not_add_up_are_seen() -> None:
     """One contribution is moved: the error is as large as the move."""
     from quantum_trader.lab.learning.boosting import additivity_error

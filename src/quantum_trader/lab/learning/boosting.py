@@ -129,6 +129,8 @@ def tree_contributions(booster: xgboost.Booster, rows: npt.NDArray[np.float32]) 
     """
     import xgboost
 
+    if not len(rows):  # XGBoost would give an array of one dimension
+        return np.zeros((0, rows.shape[1] + 1))
     found: Floats = booster.predict(xgboost.DMatrix(rows), pred_contribs=True).astype(np.float64)
     return found
 
