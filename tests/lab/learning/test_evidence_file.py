@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +74,58 @@ def test_a_damaged_file_is_refused_or_says_the_same(place: int, byte: int) -> No
     except DataError:
         return
     assert (again.probabilities == EVIDENCE.probabilities).all()
+
+
+def zipped(parts: dict[str, bytes], mark: bytes = b"", *, local: int = 0, central: int = 0) -> bytes:
+    """An archive of *parts*; *mark* is written into each header, so many bytes behind its beginning."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in parts.items():
+            packed.writestr(name, content)
+    made = bytearray(held.getvalue())
+    for start, behind in ((b"PK\x03\x04", local), (b"PK\x01\x02", central)):
+        place = made.find(start)
+        while mark and place >= 0:
+            made[place + behind : place + behind + len(mark)] = mark
+            place = made.find(start, place + 4)
+    return bytes(made)
+
+
+def parts_of(content: bytes) -> dict[str, bytes]:
+    """The files in an archive."""
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        return {name: packed.read(name) for name in packed.namelist()}
+
+
+def an_array_of(shape: int) -> bytes:
+    """A file that says it holds *shape* numbers, and holds none."""
+    head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({shape},), }}".encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head
+
+
+@pytest.mark.parametrize(("change", "told"), [
+    (lambda parts: zipped(parts, b"\x63\x00", local=8, central=10), "compression method is not supported"),
+    (lambda parts: zipped(parts, b"\x01\x00", local=6, central=8), "is encrypted"),
+    (lambda parts: zipped(parts | {"labels.npy": an_array_of(10**15)}), "Unable to allocate"),
+    (lambda parts: zipped(parts | {"rival.x": b"no array"}), "no array"),
+    (lambda parts: zipped(parts | {f"rival.{n}.npy": bytes(40 << 20) for n in range(7)}), "larger than 256 MiB"),
+], ids=["unknown method", "encrypted", "a petabyte", "no array", "a bomb of many arrays"])
+def test_a_file_that_was_made_to_harm_is_refused_with_its_reason(change: Any, told: str) -> None:
+    """A sentence, and nothing that numpy or zipfile raises; what is too large together is not unpacked."""
+    with pytest.raises(DataError, match=told):
+        decode_evidence(change(parts_of(encode_evidence(EVIDENCE))), "a" * 64, "here")
+
+
+@pytest.mark.parametrize("name", ["labels", "reference_features"])
+def test_numbers_that_are_none_are_refused(name: str) -> None:
+    """Complex numbers and text are not read as real ones."""
+    with np.load(io.BytesIO(encode_evidence(EVIDENCE))) as loaded:
+        arrays = dict(loaded)
+    for kind in (np.complex128, np.str_):
+        held = io.BytesIO()
+        np.savez(held, **(arrays | {name: arrays[name].astype(kind)}))
+        with pytest.raises(DataError, match="is not the evidence of a model"):
+            decode_evidence(held.getvalue(), "a" * 64, "here")
 
 
 def test_a_part_that_is_missing_is_named() -> None:

@@ -14,7 +14,8 @@ import pytest
 from tests.lab.learning.made_tables import QUICK, made_plan, made_table, options
 
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
-from quantum_trader.lab.learning.evidence_file import evidence_in
+from quantum_trader.lab.learning import model_folders
+from quantum_trader.lab.learning.evidence_file import ModelEvidence, encode_evidence, evidence_in
 from quantum_trader.lab.learning.evolution import ModelEvolutionTracker
 from quantum_trader.lab.learning.learning_result import LearningDocument, load_learning
 from quantum_trader.lab.learning.learning_run import LearningPlan, train_models
@@ -23,7 +24,8 @@ from quantum_trader.lab.learning.probability_scores import auc_of
 from quantum_trader.lab.learning.trainer import LearningLook
 from quantum_trader.lab.learning.training_table import SampleTable
 from quantum_trader.lab.trials.record import Trial
-from quantum_trader.models.learned.artefact import BOOSTING, LINEAR, load_learned
+from quantum_trader.models.learned.artefact import BOOSTING, LINEAR, MOST_BYTES, load_learned
+from quantum_trader.models.learned.trees import MOST_FEATURES
 
 pytest.importorskip("xgboost")
 pytest.importorskip("sklearn")
@@ -179,6 +181,41 @@ def test_what_is_saved_is_what_the_document_says(tmp_path: Path) -> None:
     assert again is not None
     assert [one.model_id for one in again.models] == [one.model_id for one in document.models]
     assert "is done" in told[0]
+
+
+def test_evidence_of_more_samples_than_a_file_may_hold_keeps_the_same_ones_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those with the smallest keys, in order of time: another training's evidence has samples in common with it."""
+    whole = train(tmp_path / "whole", made_table(1, 1_500)).models[0]
+    monkeypatch.setattr(model_folders, "MOST_EVIDENCE_SAMPLES", 200)
+    monkeypatch.setattr(model_folders, "MOST_REFERENCE_NUMBERS", 60)
+
+    cut = train(tmp_path / "cut", made_table(1, 1_500)).models[0]
+
+    everything, kept = (
+        evidence_in(tmp_path / name / one.folder, one.model_id) for name, one in (("whole", whole), ("cut", cut))
+    )
+    places = np.flatnonzero(np.isin(everything.keys, np.sort(everything.keys)[:200]))
+    assert len(everything.keys) > 500
+    for name in ("keys", "probabilities", "labels", "starts_ns", "ends_ns", "weights"):
+        assert getattr(kept, name).tolist() == getattr(everything, name)[places].tolist()
+    assert kept.reference_features is not None
+    assert len(kept.reference_features) == 10
+    assert cut.result == whole.result, "the report counts every sample"
+
+
+def test_the_largest_evidence_fits_into_a_models_file() -> None:
+    """A million samples and the reference rows, as evidence writes them: below the 64 MiB that are read."""
+    count = model_folders.MOST_EVIDENCE_SAMPLES
+    evidence = ModelEvidence(
+        model_id="", created_ns=0, data_from_ns=0, data_until_ns=0, features_hash="f" * 64,
+        keys=np.arange(count, dtype=np.uint64), probabilities=np.full(count, 0.5), labels=np.zeros(count),
+        starts_ns=np.zeros(count, np.int64), ends_ns=np.zeros(count, np.int64), weights=np.ones(count),
+        feature_names=tuple(f"feature {n}" for n in range(MOST_FEATURES)),
+        reference_features=np.zeros((model_folders.MOST_REFERENCE_NUMBERS // MOST_FEATURES, MOST_FEATURES)),
+    )
+    assert len(encode_evidence(evidence)) <= MOST_BYTES
 
 
 def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,14 +17,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from quantum_trader.domain.errors import DataError, InputError, require
+from quantum_trader.domain.errors import DataError, require
 from quantum_trader.domain.fields import TimeNs
 from quantum_trader.domain.json_text import decode_json
 from quantum_trader.domain.private_files import read_bounded
 from quantum_trader.market.arrays import Floats, Ints
+from quantum_trader.models.learned.artefact_arrays import read_arrays
 
 EVIDENCE_FILE: Final = "evidence.npz"
-MOST_EVIDENCE_BYTES: Final = 256 << 20  # of the file, and of each array unpacked
+MOST_EVIDENCE_BYTES: Final = 256 << 20  # of the file, and of all arrays unpacked
 MOST_REFERENCE_ROWS: Final = 5_000
 _META: Final = "meta"
 _RIVAL: Final = "rival."
@@ -143,37 +143,32 @@ def encode_evidence(evidence: ModelEvidence) -> bytes:
 def decode_evidence(content: bytes, model_id: str, place: Path | str) -> ModelEvidence:
     """The evidence of *model_id* in *content*; DataError that names *place* for anything else."""
     try:
-        arrays = _arrays_of(content)
+        arrays: dict[str, Any] = read_arrays(content, MOST_EVIDENCE_BYTES)
         meta = decode_json(arrays.pop(_META).tobytes(), _Meta)
         if meta.format != _FORMAT:
             raise DataError(f"{place}: format = {meta.format!r}: this program reads {_FORMAT}; train the model again")
         facts = {name: getattr(meta, name) for name in _Meta.__struct_fields__ if name != "format"}
         return ModelEvidence(
             model_id=model_id, **facts, keys=arrays["keys"].astype(np.uint64, casting="safe"),
-            **{name: arrays[name].astype(np.float64) for name in ("probabilities", "labels", "weights")},
+            probabilities=_numbers(arrays["probabilities"]), labels=_numbers(arrays["labels"]),
+            weights=_numbers(arrays["weights"]),
             **{name: arrays[name].astype(np.int64, casting="safe") for name in ("starts_ns", "ends_ns")},
             rivals={
-                name.removeprefix(_RIVAL): values.astype(np.float64)
+                name.removeprefix(_RIVAL): _numbers(values)
                 for name, values in arrays.items() if name.startswith(_RIVAL)
             },
-            reference_features=arrays.get("reference_features"),
+            reference_features=_numbers(arrays["reference_features"]) if "reference_features" in arrays else None,
         )
-    except (KeyError, ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile, msgspec.DecodeError) as error:
+    except (KeyError, ValueError, TypeError, msgspec.DecodeError) as error:
         if isinstance(error, DataError):
             raise
         told = f"lacks {error}" if isinstance(error, KeyError) else error
         raise DataError(f"{place}: is not the evidence of a model: {told}; train the model again") from None
 
 
-def _arrays_of(content: bytes) -> dict[str, Any]:
-    """The arrays in *content*, none of which may run code or be larger than what is read."""
-    held = io.BytesIO(content)
-    with zipfile.ZipFile(held) as packed:  # says how large each array is before any is unpacked
-        if any(one.file_size > MOST_EVIDENCE_BYTES for one in packed.infolist()):
-            raise InputError(f"unpacked it is larger than {MOST_EVIDENCE_BYTES >> 20} MiB")
-    held.seek(0)
-    with np.load(held, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+def _numbers(values: npt.NDArray[Any]) -> Floats:
+    """*values* in double precision; TypeError for what is no row of real numbers."""
+    return values.astype(np.float64, casting="safe")
 
 
 def evidence_in(folder: Path, model_id: str) -> ModelEvidence:

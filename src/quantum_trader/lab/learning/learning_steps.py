@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -19,10 +18,12 @@ import numpy.typing as npt
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.private_files import make_private_folder, read_private, why_unwritable
 from quantum_trader.lab.pilot.training_plan import check_identity
+from quantum_trader.models.learned.artefact_arrays import read_arrays
 from quantum_trader.policy.storage import write_atomically
 
 STEPS: Final = "steps"
 PLAN_FILE: Final = "plan.json"
+_MOST_BYTES: Final = 4 << 30  # of the arrays of a step, unpacked
 StepArrays = dict[str, npt.NDArray[Any]]
 
 
@@ -92,9 +93,8 @@ class LearningSteps:
 
     def _read(self, path: Path) -> StepArrays:
         try:
-            with np.load(io.BytesIO(read_private(path)), allow_pickle=False) as packed:
-                return {name: packed[name] for name in packed.files}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+            return read_arrays(read_private(path), _MOST_BYTES)
+        except (OSError, ValueError) as error:
             raise StateError(f"{path}: is damaged ({error}); remove it, and the step is made again") from None
 
     def _write(self, path: Path, content: bytes) -> None:

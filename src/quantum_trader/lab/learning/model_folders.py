@@ -13,6 +13,7 @@ from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.private_files import make_missing_folders, why_unwritable
 from quantum_trader.lab.learning.evidence_file import (
     MOST_REFERENCE_ROWS,
+    Keys,
     LeakageFinding,
     ModelEvidence,
     encode_evidence,
@@ -30,6 +31,7 @@ from quantum_trader.lab.learning.leakage_checks import (
 )
 from quantum_trader.lab.learning.trainer import TrainedLearner
 from quantum_trader.lab.learning.training_table import SampleTable
+from quantum_trader.market.arrays import Ints
 from quantum_trader.models.learned.artefact import (
     ARRAYS_FILE,
     CARD_FILE,
@@ -41,6 +43,8 @@ from quantum_trader.models.learned.artefact import (
 from quantum_trader.models.port import Exit
 from quantum_trader.policy.storage import write_atomically
 
+MOST_EVIDENCE_SAMPLES: Final = 1_000_000  # 48 MB: a model's file may have 64 MiB
+MOST_REFERENCE_NUMBERS: Final = 1_000_000  # of all features together: 8 MB
 TRUNCATED_ROWS: Final = 200  # samples whose features are computed anew from what was known then
 
 
@@ -83,18 +87,28 @@ def check_leakage(table: SampleTable, recompute: Recompute | None) -> LeakageRep
     return LeakageReport(checks=tuple(sorted(checks)), findings=tuple(found))
 
 
+def kept_samples(keys: Keys) -> Ints:
+    """The places of the samples with *keys* (n,) that evidence keeps, in their order: all up to a million.
+
+    Of more, those with the smallest keys: a draw that is the same in every training, so that models share samples.
+    """
+    if len(keys) <= MOST_EVIDENCE_SAMPLES:
+        return np.arange(len(keys), dtype=np.int64)
+    return np.sort(np.argpartition(keys, MOST_EVIDENCE_SAMPLES)[:MOST_EVIDENCE_SAMPLES]).astype(np.int64)
+
+
 def evidence_of(table: SampleTable, trained: TrainedLearner, features_hash: str, leakage: LeakageReport) -> bytes:
     """The evidence file of a trained learner: the predictions of its walk-forward's scored tests."""
-    test = trained.unseen.test
+    kept = kept_samples(table.keys[trained.unseen.test])
+    test = trained.unseen.test[kept]
     newest = int(table.ends_ns.max())
-    picked = np.unique(
-        np.linspace(0, len(table.labels) - 1, min(MOST_REFERENCE_ROWS, len(table.labels))).round().astype(np.int64)
-    )
+    rows = min(MOST_REFERENCE_ROWS, len(table.labels), max(1, MOST_REFERENCE_NUMBERS // len(table.names)))
+    picked = np.unique(np.linspace(0, len(table.labels) - 1, rows).round().astype(np.int64))
     return encode_evidence(ModelEvidence(
         model_id="", created_ns=newest,  # not the time of training: the same training gives the same file
         data_from_ns=int(table.starts_ns[0]), data_until_ns=newest, features_hash=features_hash,
         keys=table.keys[test],
-        probabilities=trained.unseen.probabilities, labels=table.labels[test].astype(np.float64),
+        probabilities=trained.unseen.probabilities[kept], labels=table.labels[test].astype(np.float64),
         starts_ns=table.starts_ns[test], ends_ns=table.ends_ns[test], weights=table.weights[test],
         feature_names=table.names, leakage_checks=leakage.checks, leakage=leakage.findings,
         reference_features=table.rows[picked].astype(np.float64),

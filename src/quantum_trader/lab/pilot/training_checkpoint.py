@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,10 +12,12 @@ import numpy.typing as npt
 
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.private_files import UnsafePathError, read_private, why_unwritable
+from quantum_trader.models.learned.artefact_arrays import read_arrays
 from quantum_trader.policy.storage import write_atomically
 
 CHECKPOINT_FILE: Final = "checkpoint.npz"
 FORMAT: Final = 1
+_MOST_BYTES: Final = 64 << 30  # of all arrays, unpacked
 _HEADER: Final = "header"
 _BEGIN_ANEW: Final = "remove it to begin anew, or name another folder"
 
@@ -71,10 +72,9 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     except OSError as error:
         raise StateError(f"{path}: cannot be read ({error.strerror}); put it back to go on from it") from error
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as packed:
-            arrays = {name: packed[name] for name in packed.files}
+        arrays = read_arrays(content, _MOST_BYTES)
         header = msgspec.json.decode(arrays.pop(_HEADER).tobytes(), type=CheckpointHeader)
-    except (KeyError, ValueError, EOFError, zipfile.BadZipFile, msgspec.DecodeError, NotImplementedError) as error:
+    except (KeyError, ValueError, msgspec.DecodeError) as error:
         raise StateError(f"{path}: is damaged ({error}); {_BEGIN_ANEW}") from None
     if header.format != FORMAT:
         raise StateError(f"{path}: format = {header.format!r}: this program reads {FORMAT}; {_BEGIN_ANEW}")

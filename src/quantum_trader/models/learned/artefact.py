@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -28,6 +26,7 @@ from quantum_trader.market.arrays import Floats
 from quantum_trader.market.intervals import INTERVALS
 from quantum_trader.models.entry_features import ENTRY_FEATURES, ENTRY_FEATURES_HASH
 from quantum_trader.models.forecast import duration_ns
+from quantum_trader.models.learned.artefact_arrays import read_arrays
 from quantum_trader.models.learned.calibration import Calibration
 from quantum_trader.models.learned.feature_list import NAMES, names_hash, signal_features_hash
 from quantum_trader.models.learned.linear import LinearArrays, LinearScorer
@@ -42,10 +41,6 @@ LEARNED_FILES: Final = (CARD_FILE, ARRAYS_FILE, EVIDENCE_FILE)
 SIGNAL, META_LABEL = "signal", "meta-label"
 BOOSTING, LINEAR = "boosting", "linear"
 MOST_BYTES: Final = 64 << 20  # of a file, and of all arrays once they are unpacked
-_UNREADABLE: Final = (  # what numpy and zipfile raise for a file that is not what it says
-    KeyError, ValueError, TypeError, AttributeError, EOFError, MemoryError, OverflowError, RuntimeError,
-    zipfile.BadZipFile, zlib.error, NotImplementedError,
-)
 _Short = Annotated[str, msgspec.Meta(max_length=200)]
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -200,23 +195,12 @@ def decode_learned(contents: Mapping[str, bytes], place: Path) -> LearnedArtefac
 
 def _arrays_of(content: bytes, kind: type[ModelArrays], path: Path) -> ModelArrays:
     try:
-        held = io.BytesIO(content)
-        with zipfile.ZipFile(held) as packed:  # says how large each array is before any is unpacked
-            entries = packed.infolist()
+        arrays: dict[str, Any] = read_arrays(content, MOST_BYTES)
         wanted = set(kind.__struct_fields__)
-        named = [one.filename.removesuffix(".npy") for one in entries]
-        if set(named) != wanted or len(named) != len(wanted):
-            raise ValueError(f"it holds {brief(sorted(named))}, and must hold {', '.join(sorted(wanted))}")
-        sizes = [one.file_size for one in entries]
-        if max(sizes) > MOST_BYTES or np.sum(sizes) > MOST_BYTES:
-            raise ValueError(f"unpacked it is larger than {MOST_BYTES >> 20} MiB")
-        held.seek(0)
-        with np.load(held, allow_pickle=False) as loaded:
-            arrays = {name: loaded[name] for name in sorted(wanted)}
-        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-            raise ValueError("it holds what is no array")
+        if set(arrays) != wanted:
+            raise ValueError(f"it holds {brief(sorted(arrays))}, and must hold {', '.join(sorted(wanted))}")
         return kind(**arrays)
-    except (OSError, *_UNREADABLE) as error:
+    except ValueError as error:
         raise DataError(f"{path}: does not hold the arrays of a model: {error}") from None
 
 
