@@ -35,6 +35,7 @@ COUNT_FIELDS = {"bad_rows", "gaps", "holes", "missing_bars", "outages", "resumed
 SUMS_OF_WHOLE_NUMBERS = {  # calls of the built-in sum that add whole numbers, with what they count
     "sum((part.size for part in parts))": "bytes of files",
     "sum((file.size for file in self.files))": "bytes of files",
+    "sum((one.file_size for one in entries))": "bytes of arrays",
     "sum((seal.count for seal in gone))": "sealed records",
     "sum((seal.count for seal in seals))": "sealed records",
     "sum(counts)": "trades in each class of a histogram",

@@ -40,7 +40,7 @@ class Dimension(StrEnum):
     GATE = "gate"
 
 
-class Direction(StrEnum):
+class BetterWhen(StrEnum):
     """Which way is better."""
 
     HIGHER = "higher"
@@ -68,7 +68,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     title: str
     group: str
     unit: Unit
-    direction: Direction
+    direction: BetterWhen
     meaning: str  # one sentence for a person: what it is, and how it is computed
     of: str
     value: str

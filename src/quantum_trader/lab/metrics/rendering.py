@@ -10,7 +10,7 @@ from quantum_trader.lab.metrics.metric import Unit
 NO_DATA: Final = "no data"
 
 
-def shown(value: float | None, unit: Unit) -> str:
+def metric_text(value: float | None, unit: Unit) -> str:
     """*value* in *unit* for a person: rounded, with sign where it is a gain or a loss, and its unit behind it."""
     if value is None or not math.isfinite(value):
         return NO_DATA
