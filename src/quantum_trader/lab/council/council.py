@@ -121,7 +121,7 @@ class Council:
         second = read_report(again.text)
         if isinstance(second, str):
             return NoAnswer(why="its answer was no JSON with statements, twice")
-        mended, refused = split_flawed(second.sentences[: len(flawed) or None], snapshot)
+        mended, refused = split_flawed([one for one in second.sentences if one not in good], snapshot)
         return _Reviewed(
             written=len(report.sentences) or len(second.sentences), sentences=(*good, *mended),
             struck=_struck(refused), refused_twice=bool(refused), clarity=report.clarity or second.clarity,

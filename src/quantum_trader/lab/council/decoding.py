@@ -1,4 +1,4 @@
-"""Reads what a model wrote: JSON with statements, in a code fence or bare; anything else is a reason to send it back."""
+"""Reads what a model wrote: JSON with statements, fenced or bare; anything else is a reason to send it back."""
 
 from __future__ import annotations
 
