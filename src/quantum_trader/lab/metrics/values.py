@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -48,7 +48,7 @@ class MetricSnapshot:
     def __len__(self) -> int:
         return len(self._values)
 
-    def __iter__(self) -> Iterable[MetricValue]:
+    def __iter__(self) -> Iterator[MetricValue]:
         return iter(self._values.values())
 
     def get(self, metric: str, day: str = "", **where: str) -> MetricValue | None:
