@@ -194,7 +194,7 @@ def _show_values(snapshot: MetricSnapshot, values: Sequence[MetricValue], title:
     rows = []
     for one in values:
         metric = snapshot.metrics[one.key.metric]
-        bounds = f"{metric_text(one.low, metric.unit)} to {metric_text(one.high, metric.unit)}" if one.low is not None else ""
+        bounds = " to ".join(metric_text(bound, metric.unit) for bound in (one.low, one.high) if bound is not None)
         where = ", ".join(value for _, value in one.key.where)
         rows.append([metric.group, metric.id, where, metric_text(one.value, metric.unit), bounds, f"{one.samples:,}"])
     _show(f"Metrics: {title}", ["group", "id", "of", "value", "95 %", "samples"], rows, right=(3, 4, 5))

@@ -16,16 +16,16 @@ from quantum_trader.lab.learning.probability_scores import MIN_BLOCKS, wilson_in
 from quantum_trader.lab.metrics.catalogue import Catalogue, averaged, load_catalogue
 from quantum_trader.lab.metrics.metric import Dimension, Metric
 from quantum_trader.lab.metrics.queries import (
-    Grouping,
     DaySpan,
+    Grouping,
     aggregates,
     exploded,
     groupings,
     is_select,
     mean_errors,
+    metric_columns,
     rows_of,
     standalone,
-    metric_columns,
 )
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot, MetricValue
 from quantum_trader.policy.evidence import student_t_quantile
