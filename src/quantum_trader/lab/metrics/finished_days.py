@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -56,7 +57,7 @@ class FinishedDays:
 
     def keep(self, day: str, events: int, values: Sequence[MetricValue]) -> bool:
         """Keep the *values* of *day*; False where the folder cannot be written."""
-        kept = _Kept(format=_FORMAT, catalogue=self._catalogue, events=events, values=list(values))
+        kept = _Kept(format=_FORMAT, catalogue=self._catalogue, events=events, values=sorted(values, key=attrgetter("key")))
         content = msgspec.json.encode(kept)
         try:
             write_private(self._path(day), _checksum(content) + b"\n" + content)
