@@ -211,7 +211,7 @@ def read_gates(file: Path) -> dict[str, Any]:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"--gates {file}: cannot be read: {why}") from None
     try:
-        content = _from_toml(text) if kind in _TOML else _from_yaml(text)
+        content = _from_toml(text) if kind in _TOML else plain_yaml(text)
         if isinstance(content, Mapping) and set(content) == {SECTION}:
             content = content[SECTION]
         if content is None:
@@ -231,7 +231,7 @@ def _from_toml(text: str) -> dict[str, Any]:
         raise ConfigError(f"is not TOML: {error}") from None
 
 
-def _from_yaml(text: str) -> Any:
+def plain_yaml(text: str) -> Any:
     """What the YAML *text* holds; ConfigError where it is none, repeats a key or has an alias."""
     import yaml
 

@@ -1,0 +1,181 @@
+"""The catalogue: which metrics there are, and the relations of the journal that they are computed from.
+
+``data/metrics.yaml`` is the catalogue of the program; a file of one's own adds to it or replaces entries of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from quantum_trader.domain.errors import ConfigError, InputError, brief
+from quantum_trader.domain.private_files import MOST_SETTINGS, read_bounded
+from quantum_trader.lab.metrics.metric import Dimension, Metric
+from quantum_trader.models.gate_tables import plain_yaml
+
+DAYS: Final = "days"  # in the place of a relation's name: the condition on ts_ns
+INTERVALS: Final = ("", "wilson", "mean", "share")
+OF_MEANS: Final = ("mean", "share")
+_MEAN: Final = re.compile(r"f?avg\((?P<inner>.+?)\)(?: filter \(where (?P<where>.+)\))?")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_BRACED: Final = re.compile(r"\{([a-z_0-9]+)\}")
+_KEYS: Final = ("relations", "metrics")
+
+
+class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A SELECT over the views of the journal whose rows metrics are made of.
+
+    Every row has the columns ``day`` (DATE) and ``ts_ns``, and a column for each dimension in *dimensions*. A row
+    depends on nothing that happened after its day, so a day that is over keeps its figures. ``{name}`` stands for the
+    SQL of another relation, ``{days}`` for the condition on ``ts_ns`` of the days that are asked for.
+    """
+
+    meaning: str  # what one row is
+    sql: str
+    dimensions: tuple[Dimension, ...] = ()
+
+
+class Averaged(msgspec.Struct, frozen=True):
+    """What a mean is taken of, as SQL, and over which rows."""
+
+    inner: str
+    where: str
+
+
+class Catalogue:
+    """Metrics by id and relations by name; checked whole when it is made."""
+
+    def __init__(self, relations: Mapping[str, Relation], metrics: Mapping[str, Metric]) -> None:
+        """Raise ConfigError for a metric of an unknown relation, dimension or interval."""
+        self.relations, self.metrics = dict(relations), dict(metrics)
+        for name, relation in self.relations.items():
+            if not _NAME.fullmatch(name):
+                raise ConfigError(f"relations.{name}: a name is of lower-case letters, digits and _")
+            if not relation.sql.strip():
+                raise ConfigError(f"relations.{name}.sql: is empty")
+            self.rows_sql(name, "true")
+        for metric in self.metrics.values():
+            self._check(metric)
+
+    def _check(self, metric: Metric) -> None:
+        if metric.of not in self.relations:
+            raise ConfigError(f"metric {metric.id}: of = {metric.of!r}: {_nearest(metric.of, self.relations)}")
+        unknown = [str(one) for one in metric.by if one not in self.relations[metric.of].dimensions]
+        if unknown:
+            raise ConfigError(f"metric {metric.id}: by = {unknown[0]!r}: {metric.of} has no such dimension")
+        if metric.interval not in INTERVALS:
+            raise ConfigError(f"metric {metric.id}: interval = {metric.interval!r}: choose wilson, mean or share")
+        if metric.interval in OF_MEANS and averaged(metric) is None:
+            raise ConfigError(
+                f"metric {metric.id}: interval = {metric.interval!r}: value: must be favg(...), with or without filter"
+            )
+
+    def rows_sql(self, name: str, days: str, inside: tuple[str, ...] = ()) -> str:
+        """The SELECT of the relation *name* with every ``{name}`` in it filled in; *days*: what ``{days}`` stands for.
+
+        Another relation inside it is always whole. Raises ConfigError for a name that there is not, or for a circle.
+        """
+        if name in inside or name not in self.relations:
+            why = "stands inside itself" if name in inside else _nearest(name, self.relations)
+            raise ConfigError(f"relations.{inside[-1] if inside else name}.sql: {{{name}}}: {why}")
+
+        def filled(found: re.Match[str]) -> str:
+            return days if found[1] == DAYS else self.rows_sql(found[1], "true", (*inside, name))
+
+        return _BRACED.sub(filled, self.relations[name].sql.strip())
+
+    def metric(self, name: str) -> Metric:
+        """The metric with that id; InputError that names the nearest one."""
+        found = self.metrics.get(name)
+        if found is None:
+            raise InputError(f"metric {name!r}: {_nearest(name, self.metrics)}; `quantum-trader metrics list` has all")
+        return found
+
+    @property
+    def groups(self) -> list[str]:
+        """Names of the groups in the order of the catalogue."""
+        return list(dict.fromkeys(one.group for one in self.metrics.values()))
+
+    def of_relation(self, name: str) -> list[Metric]:
+        """The metrics that are made of the relation *name*."""
+        return [one for one in self.metrics.values() if one.of == name]
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of everything that decides a value."""
+        content = [msgspec.to_builtins(self.relations), msgspec.to_builtins(self.metrics)]
+        return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
+
+
+def averaged(metric: Metric) -> Averaged | None:
+    """What *metric* is the mean of; None where it is no mean."""
+    found = _MEAN.fullmatch(metric.value.strip())
+    return Averaged(found["inner"], found["where"] or "true") if found is not None else None
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"there is none of that name{f'; did you mean {near[0]}?' if near else ''}"
+
+
+def load_catalogue(file: Path | None = None) -> Catalogue:
+    """The catalogue of the program, with the entries of *file* added or in the place of those of the same name.
+
+    Raises ConfigError with the entry that cannot be used.
+    """
+    text = files("quantum_trader").joinpath("data", "metrics.yaml").read_text(encoding="utf-8")
+    relations, metrics = _entries("metrics.yaml", text)
+    if file is not None:
+        try:
+            own = read_bounded(file, MOST_SETTINGS).decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise ConfigError(f"--catalogue {file}: cannot be read: {why}") from None
+        more = _entries(f"--catalogue {file.name}", own)
+        relations, metrics = relations | more[0], metrics | more[1]
+    return Catalogue(relations, metrics)
+
+
+def _entries(name: str, text: str) -> tuple[dict[str, Relation], dict[str, Metric]]:
+    """Relations and metrics that the YAML *text* of the file *name* states."""
+    try:
+        content = plain_yaml(text)
+        if not isinstance(content, Mapping) or set(content) - set(_KEYS):
+            raise ConfigError(f"holds {brief(content)}; write relations: and metrics:")
+        relations = {
+            str(key): _converted(f"relations.{key}", value, Relation)
+            for key, value in _section(content, "relations", Mapping).items()
+        }
+        listed = _section(content, "metrics", list)
+        metrics = [_converted(f"metrics[{place}]", value, Metric) for place, value in enumerate(listed)]
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    by_id = {one.id: one for one in metrics}
+    if len(by_id) < len(metrics):
+        twice = next(one.id for place, one in enumerate(metrics) if by_id[one.id] is not metrics[place])
+        raise ConfigError(f"{name}: metric {twice}: stands there twice")
+    return relations, by_id
+
+
+def _section(content: Mapping[str, Any], key: str, kind: type) -> Any:
+    found = content.get(key)
+    if found is None:
+        return kind() if kind is list else {}
+    if not isinstance(found, kind):
+        raise ConfigError(f"{key} = {brief(found)}: must be {'a list' if kind is list else 'a table'}")
+    return found
+
+
+def _converted(key: str, value: Any, kind: type[Any]) -> Any:
+    named = value.get("id", "") if isinstance(value, Mapping) else ""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{key}{f' ({named})' if named else ''}: {error}") from None

@@ -1,0 +1,138 @@
+"""The SQL of metrics: one standalone SELECT for a person, and grouped ones that answer for every day and dimension.
+
+A metric's value is either an aggregate over the rows of its relation, or a whole SELECT over ``rows`` that groups by
+``key`` and gives the columns ``key`` and ``value``. Both forms are used as they stand in the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Final
+
+import msgspec
+
+from quantum_trader.domain.clock import NS_PER_DAY
+from quantum_trader.lab.metrics.catalogue import Averaged, Catalogue
+from quantum_trader.lab.metrics.metric import Dimension, Metric
+
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+
+
+class DaySpan(msgspec.Struct, frozen=True):
+    """Days from *first* to *last*, both included; None is without an end."""
+
+    first: date | None = None
+    last: date | None = None
+
+    @property
+    def condition(self) -> str:
+        """The days as a condition on ``ts_ns``, by which parts of the journal are left out unread."""
+        parts = []
+        if self.first is not None:
+            parts.append(f"ts_ns >= {midnight_ns(self.first)}")
+        if self.last is not None:
+            parts.append(f"ts_ns < {midnight_ns(self.last) + NS_PER_DAY}")
+        return " and ".join(parts) or "true"
+
+
+class Grouping(msgspec.Struct, frozen=True):
+    """One way of grouping: by day or over all days, and by one dimension or none."""
+
+    by_day: bool
+    dimension: Dimension | None
+
+
+def groupings(dimensions: Sequence[Dimension]) -> list[Grouping]:
+    """Every way of grouping that a snapshot has."""
+    return [Grouping(by_day, one) for by_day in (False, True) for one in (None, *dimensions)]
+
+
+def is_select(metric: Metric) -> bool:
+    """Whether the value is a SELECT over ``rows`` instead of an aggregate."""
+    return metric.value.lstrip().lower().startswith(("select ", "with "))
+
+
+def text_literal(text: str) -> str:
+    """*text* as SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def rows_of(catalogue: Catalogue, name: str, span: DaySpan, where: Mapping[str, str] | None = None) -> str:
+    """The SELECT of the rows of *span* of the relation *name*, with the values *where* of dimensions."""
+    conditions = [span.condition] if span.condition != "true" else []
+    conditions += [f"{name} = {text_literal(value)}" for name, value in sorted((where or {}).items())]
+    tail = f" where {' and '.join(conditions)}" if conditions else ""
+    return f"select * from (\n{catalogue.rows_sql(name, span.condition)}\n){tail}"
+
+
+def standalone(catalogue: Catalogue, metric: Metric, span: DaySpan, where: Mapping[str, str]) -> str:
+    """One SELECT over the journal's views that answers with the value of *metric* and its samples."""
+    rows = rows_of(catalogue, metric.of, span, where)
+    if is_select(metric):
+        value = f"(select value from ({metric.value.strip()}))"
+        return (
+            f"with rows as (select 0 as key, * from ({rows})) "
+            f"select {value} as value, {metric.samples} as samples from rows"
+        )
+    return f"select {metric.value.strip()} as value, {metric.samples} as samples from ({rows})"
+
+
+def aggregates(metrics: Sequence[Metric], table: str, ways: Sequence[Grouping], dimensions: Sequence[Dimension]) -> str:
+    """The SELECT of every aggregate of *metrics* over *table* in *ways*, which are all by day or none of them is.
+
+    Columns: ``way`` (the bits of ``grouping_id`` over *dimensions*), ``day`` (NULL where not by day), the dimensions,
+    and of each metric ``v0``, ``s0``, ``v1`` ...; ``v`` is NULL of a metric whose value is a SELECT.
+    """
+    number = f"grouping_id({', '.join(dimensions)})" if dimensions else "0"
+    columns = [number, "day" if ways[0].by_day else "null", *dimensions, metric_columns(metrics)]
+    sets = ", ".join(f"({', '.join(_keys_of(way))})" for way in ways)
+    return f"select {', '.join(columns)} from {table} group by grouping sets ({sets})"
+
+
+def metric_columns(metrics: Sequence[Metric]) -> str:
+    """The values and samples of *metrics* as columns ``v0``, ``s0``, ``v1`` ..."""
+    return ", ".join(
+        f"{'null' if is_select(one) else one.value.strip()} as v{place}, {one.samples} as s{place}"
+        for place, one in enumerate(metrics)
+    )
+
+
+def exploded(table: str, ways: Sequence[Grouping]) -> str:
+    """Every row of *table* once for each of the *ways*, with the ``key`` of its group.
+
+    A key is the place of the way, the day and the value; rows without a value of the dimension are left out.
+    """
+    parts = []
+    for place, way in enumerate(ways):
+        day = "day" if way.by_day else "cast(null as date)"
+        key = f"{{'way': {place}, 'day': {day}, 'of': cast({way.dimension or 'null'} as varchar)}}"
+        only = f" where {way.dimension} <> ''" if way.dimension is not None else ""
+        parts.append(f"select {key} as key, * from {table}{only}")
+    return " union all ".join(parts)
+
+
+def mean_errors(average: Averaged) -> str:
+    """The SELECT over ``rows`` of the standard error of a mean whose independent parts are whole days.
+
+    Columns ``key``, ``error`` and ``effective``, the effective number of days; the formula is that of
+    ``lab.learning.probability_scores`` for blocks.
+    """
+    return (
+        f"with parts as (select key, day, count({average.inner}) as n, fsum({average.inner}) as s from rows "
+        f"where ({average.where}) and ({average.inner}) is not null group by key, day), "
+        "means as (select key, fsum(s) / sum(n) as mean, sum(n) as total, count(*) as days, "
+        "sum(n) * sum(n) / sum(n * n) as effective from parts group by key) "
+        "select key, any_value(effective) as effective, "
+        "sqrt(fsum((s - n * mean) * (s - n * mean)) * any_value(days) / (any_value(days) - 1)) / any_value(total) "
+        "as error from parts join means using (key) where days > 1 group by key"
+    )
+
+
+def _keys_of(way: Grouping) -> list[str]:
+    return [*(["day"] if way.by_day else []), *([str(way.dimension)] if way.dimension is not None else [])]
+
+
+def midnight_ns(day: date) -> int:
+    """The first moment of *day*, UTC."""
+    return (day.toordinal() - _EPOCH) * NS_PER_DAY
