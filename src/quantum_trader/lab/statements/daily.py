@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,6 +13,7 @@ from quantum_trader.lab.statements.claims import BoundClaim, day_before, is_sign
 from quantum_trader.lab.statements.language import Claim, Relation, Sentence
 
 MOST_OF_A_GROUP: Final = 8
+_PREPOSITION: Final = re.compile(r" (?:of|to|by|in|at|for|on|that|trained) ")
 _VERBS: Final = {Relation.ROSE: "rose to", Relation.FELL: "fell to", Relation.UNCHANGED: "was unchanged at"}
 _TARGETS: Final = {Relation.MEETS_TARGET: "meets", Relation.MISSES_TARGET: "misses"}
 
@@ -30,11 +32,19 @@ def _of_metric(metric: Metric, snapshot: MetricSnapshot) -> Iterable[Sentence]:
     """A sentence on the day's figure, and of a result one on the best and the worst of a dimension."""
     key = MetricKey(metric.id, snapshot.day)
     found = snapshot.of(key)
-    if found is None or found.value is None:
+    if found is None or found.value is None or _is_silent(key, snapshot):
         return
     yield from _first_usable((_about(metric, noun, key, snapshot) for noun in metric.nouns), snapshot)
     if is_signed(metric) and metric.unit is Unit.USDT:
         yield from _extremes(metric, snapshot)
+
+
+def _is_silent(key: MetricKey, snapshot: MetricSnapshot) -> bool:
+    """Whether a count is zero and was so the day before: nothing happened, and nothing is said."""
+    if snapshot.metrics[key.metric].unit is not Unit.COUNT or key.day == WHOLE:
+        return False
+    days = (snapshot.of(key), snapshot.of(MetricKey(key.metric, day_before(key.day))))
+    return all(one is None or not one.value for one in days)
 
 
 def _first_usable(sentences: Iterable[Sentence], snapshot: MetricSnapshot) -> list[Sentence]:
@@ -44,7 +54,7 @@ def _first_usable(sentences: Iterable[Sentence], snapshot: MetricSnapshot) -> li
 
 def _about(metric: Metric, noun: str, key: MetricKey, snapshot: MetricSnapshot) -> Sentence:
     """"The win rate rose to {win_rate}, which meets its target."""
-    subject = f"number of {noun}s" if metric.unit is Unit.COUNT and not noun.startswith("number of") else noun
+    subject = f"number of {_plural(noun)}" if metric.unit is Unit.COUNT and not noun.startswith("number of") else noun
     claims, verb, ending = [], "was", ""
     before = MetricKey(metric.id, day_before(key.day)) if key.day != WHOLE else None
     if before is not None and snapshot.of(before) is not None:
@@ -57,6 +67,16 @@ def _about(metric: Metric, noun: str, key: MetricKey, snapshot: MetricSnapshot) 
             ending = f", which {text} its target"
             claims.append(Claim(left=str(key), relation=relation))
     return Sentence(text=f"The {subject} {verb} {{{metric.id}}}{ending}.", claims=tuple(claims))
+
+
+def _plural(noun: str) -> str:
+    """*noun* in the plural: "change of state" gives "changes of state"."""
+    head, preposition, rest = noun, "", ""
+    if found := _PREPOSITION.search(noun):
+        head, preposition, rest = noun[: found.start()], found[0], noun[found.end() :]
+    if head.endswith("y") and head[-2:] not in ("ay", "ey", "oy"):
+        return f"{head[:-1]}ies{preposition}{rest}"
+    return f"{head}{'es' if head.endswith(('s', 'x', 'ch', 'sh')) else 's'}{preposition}{rest}"
 
 
 def _extremes(metric: Metric, snapshot: MetricSnapshot) -> Iterable[Sentence]:
