@@ -102,6 +102,8 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("trials", "summary"): "tests/app/test_trials_cli.py", ("trials", "list"): "tests/app/test_trials_cli.py",
     ("trials", "show"): "tests/app/test_trials_cli.py",
     ("model", "train"): "tests/app/test_model_train.py",
+    ("council", "run"): "tests/app/test_council_cli.py", ("council", "cost"): "tests/app/test_council_cli.py",
+    ("council", "models"): "tests/app/test_council_cli.py",
     ("why",): "tests/app/test_why.py", ("why-not",): "tests/app/test_why.py",
     ("pilot", "evaluate"): "tests/app/test_pilot_evaluate.py",
     ("pilot", "walk-forward"): "tests/app/test_pilot_evaluate.py",

@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "metrics": ("metrics", "app", "Figures of a run by one catalogue, each with the SQL that computes it."),
     "registry": ("registry", "app", "Trained models: register, verify, promote, roll back, export, import."),
     "trials": ("trials", "app", "Everything that was tried: list, show, and what it means for the best."),
+    "council": ("council", "app", "Language models that write about a day; a program checks every sentence."),
     "simulate": ("simulate", "app", "Simulate trading days with faults, on virtual time."),
     "data": ("data", "app", "Download, import, check and list market data."),
     "venue": ("venue", "app", "A local exchange with Binance's USD-M protocol, over a recording."),
