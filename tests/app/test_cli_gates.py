@@ -22,7 +22,7 @@ from quantum_trader.app.runs.gates_record import change_gates, enforcing, settin
 from quantum_trader.app.runs.replay import run
 from quantum_trader.app.runs.results import RunOptions, RunResult, RunStats
 from quantum_trader.app.settings import RunSettings, load_settings
-from quantum_trader.domain.errors import ConfigError, QuantumTraderError
+from quantum_trader.domain.errors import ConfigError, QuantumTraderError, StateError
 from quantum_trader.journal.audit import day_of, record_lines
 from quantum_trader.journal.proof import read_script
 from quantum_trader.models.gate_tables import gates_from, gates_with
@@ -169,6 +169,24 @@ def test_enforce_asks_for_evidence_and_observe_never(state: Path) -> None:
     assert shown("observe", "--state", state)["after"] == {"enforced": []}
     with pytest.raises(ConfigError, match="gate = 'spred'"):
         invoke("enforce", "spred", "--state", state)
+
+
+def test_a_damaged_gates_file_is_changed_by_no_one_but_observe_which_says_so(state: Path) -> None:
+    """Setting a limit must not stop every gate without a word; what was damaged stays in the folder."""
+    file = state / "gates.json"
+    file.write_bytes(file.read_bytes()[:100])
+    for words in (
+        ("set", "scalp.max_spread_bps=3", "--because", "a test"), ("show",), ("history",), ("targets",),
+        ("enforce", "spread", "--force", "--because", "a test"),
+    ):
+        with pytest.raises(StateError, match=r"put back a copy of it, or .*gates observe --state"):
+            invoke(*words, "--state", state)
+    assert file.stat().st_size == 100
+    told = invoke("observe", "--state", state)
+    assert "warning: gates.json cannot be used" in told
+    assert "gates.json.damaged-1" in told
+    assert shown("show", "--state", state)["enforced"] == []
+    assert [one["action"] for one in shown("history", "--state", state)["changes"]] == ["set_aside", "observe"]
 
 
 def test_targets_stand_beside_what_was_measured(state: Path) -> None:

@@ -94,7 +94,8 @@ def observe_command(
     """Let GATE, or every one, refuse nothing more: it stays on record. Always permitted; a running process follows."""
     from quantum_trader.app.runs.gates_record import change_gates, observing
 
-    _confirm(change_gates(state, observing(gate, actor=acting_user(), reason=because)), as_json)
+    made = observing(gate, actor=acting_user(), reason=because)
+    _confirm(change_gates(state, made, lambda notice: typer.echo(f"warning: {notice}", err=True)), as_json)
 
 
 @app.command("history")

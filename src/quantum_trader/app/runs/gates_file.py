@@ -72,7 +72,10 @@ def read_gates_state(directory: Path) -> GatesState | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise StateError(f"{path}: cannot be used as the gates of a run ({error})") from error
+        raise StateError(
+            f"{path}: cannot be used as the gates of a run ({error}); put back a copy of it, or observe every gate: "
+            f"`quantum-trader gates observe --state {directory}` sets it aside"
+        ) from error
 
 
 def planned_gates(settings: GateSettings, directory: Path) -> str:

@@ -14,17 +14,17 @@ import msgspec
 from quantum_trader.app.report.words import words
 from quantum_trader.app.runs.model_state import lack_words, state_words
 from quantum_trader.domain.clock import NS_PER_DAY, iso
-from quantum_trader.domain.errors import ConfigError, InputError, StateError
+from quantum_trader.domain.errors import ConfigError, InputError, StateError, brief
 from quantum_trader.engine import ids
 from quantum_trader.engine.decision_inputs import recorded_inputs
 from quantum_trader.engine.model_records import TargetState
-from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.lake import journal_of
 from quantum_trader.lab.explain import DecisionContext, Explanation, explain_inputs
 from quantum_trader.models.forecast import ENTER_AT
 from quantum_trader.models.forecasts import Lack
 from quantum_trader.policy.profiles import OrchestratorConfig, profile_vector
 
-_ID: Final = re.compile(r"(?:s|tr|i)?0*(\d+)", re.IGNORECASE)
+_ID: Final = re.compile(r"(?:s|tr|i)?0*(\d{1,18})", re.IGNORECASE | re.ASCII)
 _NEAREST: Final = 4  # ids that are offered for one that is not there
 _OLD: Final = "was recorded by an older version of this program, which did not keep"
 _SIGNAL_KINDS: Final = ("signal.generated", "signal.judged", "signal.inputs", "signal.decided", "trade.closed")
@@ -80,7 +80,7 @@ class RunRecords:
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        self._lake = Lake(state / "journal")
+        self._lake = journal_of(state)
 
     def of_trace(self, trace_id: str) -> dict[str, dict[str, Any]]:
         """The data of the newest record of each kind of a signal's trace."""
@@ -166,7 +166,8 @@ def explain_signal(state: Path, signal_id: str) -> SignalExplained:
     number = _number(signal_id)
     found = records.of_trace(ids.signal_trace_id(number)) if number else {}
     if "signal.decided" not in found:
-        raise InputError(f"SIGNAL_ID = {signal_id!r}: {_nearest(records, number)}")
+        wrong = "" if number else "is no id of a signal, such as s00000012; "
+        raise InputError(f"SIGNAL_ID = {brief(signal_id)}: {wrong}{_nearest(records, number)}")
     return _explained(records, found)
 
 
@@ -239,7 +240,7 @@ def why_nothing(state: Path, symbol: str, at_ns: int) -> WhyNot:
     Raises InputError for a symbol that the run does not trade.
     """
     records = RunRecords(state)
-    symbol = _known_symbol(records, symbol)
+    symbol = _known_symbol(records, symbol, at_ns)
     first, last = records.span()
     made = records.last("models.decided", at_ns)
     if not first <= at_ns <= last + NS_PER_DAY:
@@ -247,7 +248,7 @@ def why_nothing(state: Path, symbol: str, at_ns: int) -> WhyNot:
             f"{iso(at_ns)} lies outside the recording, which goes from {iso(first)} to {iso(last)}."
         ))
     halts = _halts_at(records, at_ns)
-    if made is None:
+    if made is None or symbol not in made["symbols"]:
         return _before_a_decision(records, symbol, at_ns, halts)
     place = made["symbols"].index(symbol)
     told = _forecast(made, place)
@@ -257,6 +258,8 @@ def why_nothing(state: Path, symbol: str, at_ns: int) -> WhyNot:
         return _of_signal(records, symbol, at_ns, made["signals"][place], common)
     if state_of is TargetState.REFUSED:
         return _refused_again(records, symbol, at_ns, made, made["reasons"][place], common)
+    if state_of is TargetState.PAUSE:
+        return _paused(records, symbol, at_ns, made, common)
     if state_of is TargetState.HELD:
         return _not(symbol, at_ns, state_of.value, _held(records, symbol, at_ns, made), **common)
     if state_of is TargetState.WARM_UP:
@@ -274,8 +277,8 @@ def _not(symbol: str, at_ns: int, state: str, summary: str, advice: tuple[str, .
     return WhyNot(symbol=symbol, at=iso(at_ns), state=state, summary=summary, what_to_change=advice, **more)
 
 
-def _known_symbol(records: RunRecords, symbol: str) -> str:
-    started = records.first("run.started", 0)
+def _known_symbol(records: RunRecords, symbol: str, at_ns: int) -> str:
+    started = records.last("run.started", at_ns) or records.first("run.started", 0)
     if started is None:
         raise StateError(f"--state {records.state}: its journal holds no run yet")
     known: list[str] = started["symbols"]
@@ -283,7 +286,7 @@ def _known_symbol(records: RunRecords, symbol: str) -> str:
     if wanted not in known:
         near = difflib.get_close_matches(wanted, known, 1, 0.3)
         hint = f"did you mean {near[0]}?" if near else f"it trades {', '.join(known[:20])}"
-        raise InputError(f"SYMBOL = {symbol!r}: is not traded by this run; {hint}")
+        raise InputError(f"SYMBOL = {brief(symbol)}: is not traded by this run; {hint}")
     return wanted
 
 
@@ -351,10 +354,31 @@ def _refused_again(
     said = _sentence(symbol, made, f"its target is still refused ({words(reason)}), and is no new signal")
     if signal is None or signal["reason"] != reason:
         return _not(symbol, at_ns, TargetState.REFUSED.value, said, **common)
-    found = _explained(records, records.of_trace(ids.signal_trace_id(_number(signal["signal_id"]))))
-    said = f"{said} When it was last a signal ({found.signal_id}, {found.time}): {found.explanation.summary}"
+    return _with_last(records, symbol, at_ns, TargetState.REFUSED, said, signal["signal_id"], common)
+
+
+def _paused(
+    records: RunRecords, symbol: str, at_ns: int, made: Mapping[str, Any], common: Mapping[str, Any]
+) -> WhyNot:
+    """A direction that was a signal lately: what became of that one."""
+    said = _sentence(symbol, made, state_words(TargetState.PAUSE))
+    signal = records.last("signal.decided", at_ns, symbol)
+    if signal is None:
+        return _not(symbol, at_ns, TargetState.PAUSE.value, said, **common)
+    return _with_last(records, symbol, at_ns, TargetState.PAUSE, said, signal["signal_id"], common)
+
+
+def _with_last(
+    records: RunRecords, symbol: str, at_ns: int, state: TargetState, said: str, signal_id: str,
+    common: Mapping[str, Any],
+) -> WhyNot:
+    """*said*, and what became of the symbol's last signal."""
+    found = _explained(records, records.of_trace(ids.signal_trace_id(_number(signal_id))))
+    told = found.explanation
     return _not(
-        symbol, at_ns, TargetState.REFUSED.value, said, found.explanation.what_to_change, signal=found, **common
+        symbol, at_ns, state.value,
+        f"{said} When it was last a signal ({found.signal_id}, {found.time}): {told.summary}",
+        told.what_to_change if found.recorded_reason else (), signal=found, **common,
     )
 
 

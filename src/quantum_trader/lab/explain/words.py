@@ -85,7 +85,7 @@ def refusal_reason(decision: Decision) -> Why:
         return _by_guard(decision)
     reason = made.reason
     if reason.startswith("GATE_"):
-        return _by_gate(decision, reason.removeprefix("GATE_").lower())
+        return gate_reason(decision, reason.removeprefix("GATE_").lower())
     return _REASONS[reason](decision)
 
 
@@ -238,7 +238,8 @@ def readings(decision: Decision) -> tuple[GateReading, ...]:
     return gate_readings(gate_inputs_of(decision.inputs.gates), gate_limits_of(decision.inputs.gate_limits))
 
 
-def _by_gate(decision: Decision, gate: str) -> Why:
+def gate_reason(decision: Decision, gate: str) -> Why:
+    """What *gate* says of the decision, with its figure and its limit."""
     reading = next(one for one in readings(decision) if one.gate == gate)
     if gate == "regime":
         return Why(gate_sentence(reading, decision), *_NO_FIGURE)
