@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.test_house import ROOT
 from typer.testing import CliRunner
 
 from quantum_trader.app.cli.main import app
@@ -67,6 +68,19 @@ def test_why_prints_the_margin_and_each_change(state: Path) -> None:
     told = asked("why", one["signal_id"].lstrip("s0"), "--state", str(state))
     assert told["signal_id"] == one["signal_id"]
     assert {change["input"] for change in told["explanation"]["changes"]} >= {"confidence", "expected_bps"}
+
+
+def test_the_answers_in_the_documents_are_those_of_the_commands(state: Path) -> None:
+    """Every `why` and `why-not` of the page, word for word, of the run that it names."""
+    text = (ROOT / "docs" / "how-to-why-flat.md").read_text().split("```text\n")[1].split("\n```")[0]
+    ran, *shown = text.removeprefix("$ quantum-trader ").split("$ quantum-trader ")
+    assert ran.strip() == f"run --from {FIRST} --to {LAST} --state spring"
+    answers = [block.split("\n", 1) for block in shown]
+    assert len(answers) == 2
+    for line, answer in answers:
+        words = [str(state) if word == "spring" else word for word in line.split()]
+        result = CliRunner().invoke(app, words)
+        assert result.stdout.replace(str(state), "spring").strip() == answer.strip()
 
 
 def test_why_of_an_approved_signal_says_what_came_closest_and_what_became_of_it(state: Path) -> None:
