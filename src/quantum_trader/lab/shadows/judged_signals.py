@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -93,6 +93,13 @@ class _Line(msgspec.Struct, frozen=True):
     data: msgspec.Raw
 
 
+class _Place(NamedTuple):
+    """Where a record stands in the journal."""
+
+    number: int
+    ts_ns: int
+
+
 class JudgedSignals(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """N signals in the order in which they were given; arrays share that axis. NaN: not known.
 
@@ -122,6 +129,7 @@ class JudgedSignals(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     cost_bps: Floats
     funding_bps: Floats
     r: Floats
+    records_between: Ints  # from the record of its features to that of its result; 0 without one
     risk_usdt: Floats  # permitted risk of the trade: what one R is worth; NaN where none was permitted
     exits: tuple[str, ...]  # empty without a result
     damage: tuple[str, ...] = ()  # what of the journal could not be read
@@ -162,7 +170,7 @@ def read_judged_signals(state: Path | str) -> JudgedSignals:
     not have the fields of its kind.
     """
     lake = Lake(Path(state) / JOURNAL)
-    judged = [(ts_ns, one) for ts_ns, one in _records(lake, "signal.judged", _Judged)]
+    judged = list(_records(lake, "signal.judged", _Judged))
     if not judged:
         raise StateError(
             f"--state {state}: its journal has no signal judged by gates; give the folder of a run that had signals "
@@ -171,27 +179,27 @@ def read_judged_signals(state: Path | str) -> JudgedSignals:
     decided = {one.signal_id: one for _, one in _records(lake, "signal.decided", _Decided)}
     given = {one.signal_id: one.model for _, one in _records(lake, "signal.generated", _Given)}
     inputs = {one.signal_id: one for _, one in _records(lake, "signal.inputs", _Inputs)}
-    ended = {one.signal_id: (ts_ns, one) for ts_ns, one in _records(lake, "shadow.closed", _Ended)}
-    rows = [(ts_ns, one) for ts_ns, one in judged if one.signal_id in decided]  # a decision under way has no reason yet
-    last_ns = max(ts_ns for ts_ns, _ in (*judged, *ended.values()))
+    ended = {one.signal_id: (place, one) for place, one in _records(lake, "shadow.closed", _Ended)}
+    rows = [(place, one) for place, one in judged if one.signal_id in decided]  # a decision under way has no reason yet
+    last_ns = max(place.ts_ns for place, _ in (*judged, *ended.values()))
     damage = tuple(f"{one.path}: {one.reason}" for one in lake.damage)
     return _table(rows, decided, given, inputs, ended, last_ns, damage)
 
 
-def _records(lake: Lake, kind: str, data: type[T]) -> Iterator[tuple[int, T]]:
-    """Time and data of the records of one *kind*, in order."""
+def _records(lake: Lake, kind: str, data: type[T]) -> Iterator[tuple[_Place, T]]:
+    """Place and data of the records of one *kind*, in order."""
     line, content = msgspec.json.Decoder(_Line), msgspec.json.Decoder(data)
-    for _, _, payload in lake.lines(kind=kind):
+    for number, _, payload in lake.lines(kind=kind):
         try:
             record = line.decode(payload)
-            yield record.ts_ns, content.decode(record.data)
+            yield _Place(number, record.ts_ns), content.decode(record.data)
         except msgspec.DecodeError as error:
             raise DataError(f"{lake.directory}: a record of {kind} cannot be read ({error})") from None
 
 
 def _table(
-    rows: list[tuple[int, _Judged]], decided: Mapping[str, _Decided], given: Mapping[str, str],
-    inputs: Mapping[str, _Inputs], ended: Mapping[str, tuple[int, _Ended]], last_ns: int, damage: tuple[str, ...],
+    rows: list[tuple[_Place, _Judged]], decided: Mapping[str, _Decided], given: Mapping[str, str],
+    inputs: Mapping[str, _Inputs], ended: Mapping[str, tuple[_Place, _Ended]], last_ns: int, damage: tuple[str, ...],
 ) -> JudgedSignals:
     """The records as arrays."""
     judged = [one for _, one in rows]
@@ -200,7 +208,7 @@ def _table(
     known = [inputs.get(one) for one in ids]
     ends = [ended.get(one) for one in ids]
     results = [end[1] if end is not None else None for end in ends]
-    ts_ns = np.array([moment for moment, _ in rows], dtype=np.int64)
+    ts_ns = np.array([place.ts_ns for place, _ in rows], dtype=np.int64)
     return JudgedSignals(
         signal_ids=tuple(ids), symbols=tuple(one.symbol for one in judged),
         models=tuple(given.get(one, "") for one in ids), modes=tuple(one.mode for one in judged),
@@ -218,7 +226,10 @@ def _table(
             [_outcome(end, decisions[row], last_ns - int(ts_ns[row])) for row, end in enumerate(results)], dtype=np.int8
         ),
         entry_ns=np.array([one.entry_ns if one is not None else 0 for one in results], dtype=np.int64),
-        end_ns=np.array([end[0] if end is not None else 0 for end in ends], dtype=np.int64),
+        end_ns=np.array([end[0].ts_ns if end is not None else 0 for end in ends], dtype=np.int64),
+        records_between=np.array([
+            end[0].number - place.number if end is not None else 0 for (place, _), end in zip(rows, ends, strict=True)
+        ], dtype=np.int64),
         net_bps=_result(results, "net_bps"), cost_bps=_result(results, "cost_bps"),
         funding_bps=_result(results, "funding_bps"), r=_result(results, "r"),
         risk_usdt=np.array([_risk_usdt(one) for one in known], dtype=np.float64),
