@@ -11,8 +11,8 @@ from tests.lab.learning.made_tables import QUICK, made_plan, options
 from tests.lab.shadows.made_signals import HOURS_OPEN, START_NS, made_signals
 
 from quantum_trader.domain.clock import NS_PER_HOUR
-from quantum_trader.lab.learning.learning_run import train_models
 from quantum_trader.lab.learning.leakage_checks import FEATURE_TIMES, RECORDED, SINGLE_FEATURE
+from quantum_trader.lab.learning.learning_run import train_models
 from quantum_trader.lab.learning.meta_label_samples import known_until, samples_of
 from quantum_trader.lab.learning.model_folders import check_leakage
 from quantum_trader.lab.learning.training_table import sample_weights
