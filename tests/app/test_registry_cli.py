@@ -139,6 +139,18 @@ def test_verify_names_what_was_altered(registry: Commands, tmp_path: Path) -> No
     assert "weights.npz was altered" in registry("export", one, str(tmp_path), code=2).stderr
 
 
+def test_a_record_with_times_that_are_none_is_shown_as_it_is(registry: Commands, tmp_path: Path) -> None:
+    """An altered record is refused and shown, whatever stands in it."""
+    pilot = registered(registry, tmp_path, 3)
+    path = registry.folder / "models" / pilot / "model.json"
+    document = json.loads(path.read_bytes())
+    for time in ("soon", 10**30, None, -1):
+        document["record"]["data"]["start_ns"] = time
+        path.write_text(json.dumps(document))
+        assert f"start {time}" in registry("show", pilot).stdout
+        assert "the signature is wrong" in registry("list").stdout
+
+
 def test_the_bundled_pilot_can_be_registered(registry: Commands) -> None:
     """By its name, and only once."""
     assert "registered in" in registry("register", "bundled").stdout

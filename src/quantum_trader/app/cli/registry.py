@@ -301,7 +301,7 @@ def _record_lines(checked: Verification, state: RegistryState) -> list[tuple[str
         f"{name} {'not known' if value is None else f'{value:g}'}" for name, value in record.metrics.items()
     )
     data = ", ".join(
-        f"{key.removesuffix('_ns')} {iso(value) if key.endswith('_ns') else value}"
+        f"{key.removesuffix('_ns')} {iso(value) if key.endswith('_ns') and _is_time(value) else value}"
         for key, value in record.data.items()
     )
     return [
@@ -311,6 +311,11 @@ def _record_lines(checked: Verification, state: RegistryState) -> list[tuple[str
         ("parents", ", ".join(record.parents) or "none stated"), ("notes", record.notes or "none"),
         *(("file", f"{file.name}, {file.size:,} bytes, {file.sha256}") for file in record.files),
     ]
+
+
+def _is_time(value: Any) -> bool:
+    """Whether *value*, which an altered record may state, is a time in ns."""
+    return isinstance(value, int) and 0 <= value < 1 << 63
 
 
 def _say_taken(found: ModelRegistry, record: ModelRecord, what: str, as_json: bool) -> None:
