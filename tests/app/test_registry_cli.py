@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from click.testing import Result
+from tests.lab.learning.made_evidence import SPAN_NS, made_evidence, made_samples
+from tests.models.learned.made_models import made_artefact, write_folder
 from tests.pilot.made_pilot import saved
 from typer.testing import CliRunner
 
@@ -21,8 +25,11 @@ from quantum_trader.app.runs.registries import open_registry, program_commit, re
 from quantum_trader.app.runs.replay import run
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import DataSettings, PilotOptions, RunSettings, load_settings
-from quantum_trader.domain.clock import iso
+from quantum_trader.domain.clock import NS_PER_DAY, iso
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
+from quantum_trader.lab.learning.calibration import sigmoid
+from quantum_trader.lab.learning.evidence_file import encode_evidence
+from quantum_trader.models.learned.artefact import LINEAR, SIGNAL, LearnedArtefact
 
 WHY = ("--reason", "a test")
 ANYWAY = (*WHY, "--without-evidence", "it is untrained")
@@ -130,6 +137,18 @@ def test_verify_names_what_was_altered(registry: Commands, tmp_path: Path) -> No
     assert registry.json("verify", two)["ok"] is True
     assert "weights.npz was altered" in registry("promote", one, "--to", "champion", *ANYWAY, code=2).stderr
     assert "weights.npz was altered" in registry("export", one, str(tmp_path), code=2).stderr
+
+
+def test_a_record_with_times_that_are_none_is_shown_as_it_is(registry: Commands, tmp_path: Path) -> None:
+    """An altered record is refused and shown, whatever stands in it."""
+    pilot = registered(registry, tmp_path, 3)
+    path = registry.folder / "models" / pilot / "model.json"
+    document = json.loads(path.read_bytes())
+    for time in ("soon", 10**30, None, -1):
+        document["record"]["data"]["start_ns"] = time
+        path.write_text(json.dumps(document))
+        assert f"start {time}" in registry("show", pilot).stdout
+        assert "the signature is wrong" in registry("list").stdout
 
 
 def test_the_bundled_pilot_can_be_registered(registry: Commands) -> None:
@@ -264,6 +283,69 @@ def test_a_schedule_that_cannot_be_kept_is_refused_before_the_run(
     ])
     assert (result.exit_code, told in result.stderr) == (2, True), result.stderr
     assert not (tmp_path / "state").exists()
+
+
+def learned(registry: Commands, folder: Path, name: str, strength: float, **changes: Any) -> str:
+    """The id of a registered model of signals whose unseen predictions know the score by *strength*."""
+    samples = made_samples(1)
+    noise = np.random.default_rng(7).normal(0.0, 1.0, len(samples["score"]))
+    evidence = encode_evidence(made_evidence(
+        "", samples, sigmoid(1.2 * (strength * samples["score"] + (1.0 - strength) * noise)), **changes
+    ))
+    made = made_artefact(LINEAR, SIGNAL)
+    card = msgspec.structs.replace(made.card, name=name, evidence_hash=hashlib.sha256(evidence).hexdigest())
+    where = write_folder(folder / name, LearnedArtefact(card, made.arrays, evidence))
+    return str(registry.json("register", str(where))["model_id"])
+
+
+def test_ready_tells_every_condition_and_promote_asks_the_same(registry: Commands, tmp_path: Path) -> None:
+    """Of a good model, of noise, and of a worse one against the champion; nothing is changed by asking."""
+    good = learned(registry, tmp_path, "good", 1.0, data_until_ns=SPAN_NS - NS_PER_DAY)
+    noise = learned(registry, tmp_path, "noise", 0.0)
+    before = (registry.folder / "registry.json").read_bytes()
+
+    told = registry.json("ready", good)
+    assert (told["ready"], told["kind"], told["blockers"]) == (True, "signal", [])
+    assert [one["name"] for one in told["checks"]] == [
+        "samples", "auc", "auc_above_chance", "ece", "leakage", "newer_data", "better_than_champion",
+    ]
+    assert told["scores"]["auc"]["low"] > 0.5
+    refused = registry.json("ready", noise, code=1)
+    assert not refused["ready"]
+    assert (registry.folder / "registry.json").read_bytes() == before
+    unmet = registry.json("promote", noise, "--to", "champion", *WHY, code=1)["unmet"]
+    assert unmet == refused["blockers"] == [one["told"] for one in refused["checks"] if not one["passed"]]
+
+    registry("promote", good, "--to", "champion", *WHY)
+    lines = registry("ready", noise, code=1).stdout.splitlines()
+    assert lines[0] == f"{noise[:12]}: signal, NOT READY to be the champion"
+    assert any(line.startswith("  NOT met better_than_champion: against") for line in lines)
+    assert any(line.startswith("  met     samples: 3,000") for line in lines)
+    assert "it is the champion already" in registry("ready", "champion", "--kind", "signal", code=1).stdout
+
+
+def test_ready_judges_a_pilot_by_its_card_and_an_altered_model_not_at_all(registry: Commands, tmp_path: Path) -> None:
+    """One that was never evaluated, one that was altered, and a name that means nothing."""
+    pilot = registered(registry, tmp_path, 3)
+    assert registry.json("ready", pilot, code=1)["blockers"] == [UNTRAINED]
+    (registry.folder / "models" / pilot / "weights.npz").write_bytes(b"other")
+    assert "weights.npz was altered" in registry("ready", pilot, code=1).stdout
+    assert "is no model of it" in registry("ready", "f" * 64, code=2).output
+
+
+def test_compare_tests_two_models_on_the_same_samples(registry: Commands, tmp_path: Path) -> None:
+    """The one that knows more is better, whichever comes first; by alias too; a pilot has nothing to compare."""
+    good, worse = learned(registry, tmp_path, "good", 1.0), learned(registry, tmp_path, "worse", 0.5)
+    registry("promote", good, "--to", "champion", *WHY)
+
+    told = registry.json("compare", good, worse)
+    assert (told["is_better"], told["is_worse"], told["samples"]) == (True, False, 3_000)
+    assert registry.json("compare", worse, "champion")["is_worse"]
+    lines = registry("compare", good, worse).stdout
+    assert "significantly better" in lines
+    assert "AUC: +0." in lines
+    pilot = registered(registry, tmp_path, 3)
+    assert "has no evidence.npz" in registry("compare", pilot, pilot, code=2).output
 
 
 def test_where_a_registry_lies_decides_nothing(tmp_path: Path) -> None:

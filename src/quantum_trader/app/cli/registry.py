@@ -12,6 +12,14 @@ import typer
 from quantum_trader.app.cli.options import JsonOption, ReasonOption
 from quantum_trader.app.cli.pilot_promotion import ByOption
 from quantum_trader.app.cli.pilot_settings import user_name
+from quantum_trader.app.cli.registry_ready import (
+    ModelKindOption,
+    NameArgument,
+    compare_command,
+    kind_of,
+    opened_registry,
+    ready_command,
+)
 from quantum_trader.app.cli.registry_runs import (
     PILOT_KIND,
     RegistryOption,
@@ -39,14 +47,6 @@ app = typer.Typer(
 )
 registry_app = app
 
-ModelKindOption = Annotated[
-    str, typer.Option("--kind", metavar="KIND", help="Kind of the model that an alias means: pilot (when left out), "
-                      "signal or meta-label. An id and a folder say their kind themselves.", show_default=False)
-]
-NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="champion, challenger, shadow, an id, or its first 6 digits or more.",
-                        show_default=False)
-]
 VersionOption = Annotated[
     int | None, typer.Option("--version", min=0, help="Change it only where the registry is still at this version.")
 ]
@@ -59,7 +59,7 @@ def list_command(
     as_json: JsonOption = False,
 ) -> None:
     """List the models, whether each is what was registered, the aliases, and whose signatures are trusted."""
-    found = _opened(registry)
+    found = opened_registry(registry)
     state = found.state
     checked = [found.verify_model(model_id) for model_id in found.model_ids()]
     if as_json:
@@ -76,6 +76,8 @@ def list_command(
     typer.echo("\n".join(lines))
 
 
+app.command("ready")(ready_command)
+app.command("compare")(compare_command)
 app.command("live")(live_command)
 app.command("trades")(trades_command)
 app.command("which")(which_command)
@@ -91,7 +93,7 @@ def show_command(
 
     With --state: when it was in force in these runs.
     """
-    found = _opened(registry)
+    found = opened_registry(registry)
     checked, history = found.verify_model(name, kind_of(found, name, kind)), found.state
     moves = [one for one in history.changes if checked.model_id in (one.before, one.after) and one.alias]
     spans = lived(checked.model_id, state or ())
@@ -130,7 +132,7 @@ def register_command(
     from quantum_trader.app.runs.pilot_run import BUNDLED, bundled_folder
     from quantum_trader.app.runs.registries import program_commit
 
-    found, folder = _opened(registry), bundled_folder() if model == BUNDLED else Path(model)
+    found, folder = opened_registry(registry), bundled_folder() if model == BUNDLED else Path(model)
     made = found.register_model(
         folder, kind or kind_of_folder(folder), parents=parents or None, notes=notes,
         git_commit=program_commit() if commit is None else commit,
@@ -157,7 +159,7 @@ def promote_command(
     """
     from quantum_trader.lab.registry.registry import UnreadyModelError
 
-    found = _opened(registry)
+    found = opened_registry(registry)
     before = found.state
     try:
         after = found.promote(
@@ -177,7 +179,7 @@ def rollback_command(
     as_json: JsonOption = False,
 ) -> None:
     """Give an alias back to the model that had it before. A second rollback leads one further back."""
-    found = _opened(registry)
+    found = opened_registry(registry)
     before = found.state
     after = found.rollback(
         alias.strip().lower(), actor=by or user_name(), reason=reason, kind=kind or PILOT_KIND,
@@ -194,7 +196,7 @@ def export_command(
     registry: RegistryOption = None, kind: ModelKindOption = "", as_json: JsonOption = False,
 ) -> None:
     """Write a model as one file, with its record, its signature and the public key."""
-    found = _opened(registry)
+    found = opened_registry(registry)
     kind = kind_of(found, name, kind)
     path, model_id = found.export_model(name, target, kind), found.resolve(name, kind)
     if as_json:
@@ -214,7 +216,7 @@ def import_command(
     reason: ReasonOption = "", by: ByOption = "", as_json: JsonOption = False,
 ) -> None:
     """Take a model from a file. Its hashes and its signature are verified, and its key must be trusted."""
-    found = _opened(registry)
+    found = opened_registry(registry)
     made = found.import_model(file, trust=trust, actor=by or user_name(), reason=reason)
     _say_taken(found, made.record, "imported" if made.is_new else "was there already", as_json)
 
@@ -227,7 +229,7 @@ def distrust_command(
     as_json: JsonOption = False,
 ) -> None:
     """Trust a key no more: what it has signed is refused from then on, until it is registered or imported anew."""
-    found = _opened(registry)
+    found = opened_registry(registry)
     before = found.state
     after = found.distrust(
         key, actor=by or user_name(), reason=reason, seen_version=before.version if version is None else version
@@ -243,7 +245,7 @@ def verify_command(
     registry: RegistryOption = None, kind: ModelKindOption = "", as_json: JsonOption = False,
 ) -> None:
     """Verify one model or all: signature, trusted key, hash of every file, features. Exit code 1 where one fails."""
-    found = _opened(registry)
+    found = opened_registry(registry)
     state = found.state
     checked = [found.verify_model(one, kind or PILOT_KIND) for one in ([name] if name else found.model_ids())]
     if as_json:
@@ -251,16 +253,6 @@ def verify_command(
     else:
         typer.echo("\n".join(_line(one, state) for one in checked) or f"{found.folder}: no models")
     raise typer.Exit(0 if all(one.ok for one in checked) else NOT_OK)
-
-
-def kind_of(found: ModelRegistry, name: str, kind: str) -> str:
-    """The *kind* given, or that of the model *name* where it is an id; of an alias pilot."""
-    from quantum_trader.lab.registry.state import ALIASES
-
-    if kind or name in ALIASES:
-        return kind or PILOT_KIND
-    record = found.verify_model(name).record
-    return record.kind if record is not None else PILOT_KIND
 
 
 def kind_of_folder(folder: Path) -> str:
@@ -278,12 +270,6 @@ def _refuse(error: UnreadyModelError, as_json: bool) -> NoReturn:
         lines = ["NOT promoted:", *(f"  {one}" for one in error.unmet)]
         typer.echo("\n".join([*lines, 'To promote it anyway: --without-evidence "why"']), err=True)
     raise typer.Exit(REFUSED)
-
-
-def _opened(registry: Path | None) -> ModelRegistry:
-    from quantum_trader.app.runs.registries import open_registry
-
-    return open_registry(registry)
 
 
 def _document(checked: Verification, state: RegistryState) -> dict[str, Any]:
@@ -315,7 +301,7 @@ def _record_lines(checked: Verification, state: RegistryState) -> list[tuple[str
         f"{name} {'not known' if value is None else f'{value:g}'}" for name, value in record.metrics.items()
     )
     data = ", ".join(
-        f"{key.removesuffix('_ns')} {iso(value) if key.endswith('_ns') else value}"
+        f"{key.removesuffix('_ns')} {iso(value) if key.endswith('_ns') and _is_time(value) else value}"
         for key, value in record.data.items()
     )
     return [
@@ -325,6 +311,11 @@ def _record_lines(checked: Verification, state: RegistryState) -> list[tuple[str
         ("parents", ", ".join(record.parents) or "none stated"), ("notes", record.notes or "none"),
         *(("file", f"{file.name}, {file.size:,} bytes, {file.sha256}") for file in record.files),
     ]
+
+
+def _is_time(value: Any) -> bool:
+    """Whether *value*, which an altered record may state, is a time in ns."""
+    return isinstance(value, int) and 0 <= value < 1 << 63
 
 
 def _say_taken(found: ModelRegistry, record: ModelRecord, what: str, as_json: bool) -> None:

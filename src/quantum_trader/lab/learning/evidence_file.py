@@ -78,6 +78,8 @@ class ModelEvidence(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         require(bool(good.all()), "probabilities", self.probabilities[~good][:3], "must lie between 0 and 1")
         known = (self.labels == 0.0) | (self.labels == 1.0)
         require(bool(known.all()), "labels", self.labels[~known][:3], "are 0 or 1")
+        counts = (self.weights >= 0.0) & (self.weights < np.inf)
+        require(bool(counts.all()), "weights", self.weights[~counts][:3], "must be 0 or more, and finite")
         require(bool((self.ends_ns >= self.starts_ns).all()), "ends_ns", "before its start", "give whole spans")
         reference = self.reference_features
         fits = reference is None or (

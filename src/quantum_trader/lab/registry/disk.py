@@ -129,10 +129,16 @@ class RegistryFolder:
         return self.path / MODELS / model_id
 
     def model_ids(self) -> list[str]:
-        """The ids of the models that have a folder, in their order."""
-        with contextlib.suppress(FileNotFoundError):
-            return sorted(one.name for one in (self.path / MODELS).iterdir() if _MODEL_FOLDER.fullmatch(one.name))
-        return []
+        """The ids of the models that have a folder, in their order; StateError where they cannot be listed."""
+        folder = self.path / MODELS
+        try:
+            return sorted(one.name for one in folder.iterdir() if _MODEL_FOLDER.fullmatch(one.name))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StateError(
+                f"{folder}: cannot be read ({error.strerror or error}); name the folder of a registry with --registry"
+            ) from None
 
     def record_content(self, model_id: str) -> bytes:
         """The model's ``model.json``; OSError where it cannot be read."""

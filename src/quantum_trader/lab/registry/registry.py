@@ -47,6 +47,7 @@ CHAMPION: Final = ALIASES[0]
 SHORTEST_ID: Final = 6  # digits that may stand for a whole id
 OWN_KEY: Final = "registry"  # who trusts the registry's own key
 PACKAGE_ENDING: Final = ".tar"
+_STATED: Final = ("name", "data", "metrics")  # what a record repeats of a model: readers trust it
 _ARRAYS: Final = ("weights.npz", "arrays.npz")  # files that hold what was trained
 _log: Final = logging.getLogger(__name__)
 
@@ -214,8 +215,10 @@ class ModelRegistry:
         try:
             contents = self._disk.contents(model_id)
         except OSError as error:
-            contents = {}
             troubles.append(f"{Path(error.filename or '').name} cannot be read: {error.strerror or error}")
+            return _Examined(
+                verification=Verification(model_id=model_id, record=signed.record, troubles=tuple(troubles))
+            )
         model, found = self._read(signed.record, contents, self._disk.model_folder(model_id))
         return _Examined(
             verification=Verification(model_id=model_id, record=signed.record, troubles=(*troubles, *found)),
@@ -244,6 +247,9 @@ class ModelRegistry:
             return None, (
                 f"it reads the features {model.features_hash}, and the record states {record.features_hash}",
             )
+        for name in _STATED:
+            if _encoded(getattr(model, name)) != _encoded(getattr(record, name)):
+                return None, (f"the record and the model differ in their {name}",)
         return model, ()
 
     # ---- changing ----
@@ -449,6 +455,11 @@ def _signature_troubles(signed: SignedRecord, trusted: tuple[str, ...]) -> tuple
     if signed.key not in trusted:
         return (f"it is signed by the key {signed.key}, which this registry does not trust",)
     return ()
+
+
+def _encoded(value: Any) -> bytes:
+    """A plain *value* in one way of writing, so that two can be compared."""
+    return msgspec.json.encode(value, order="deterministic")
 
 
 def _content(path: Path) -> bytes:
