@@ -7,17 +7,7 @@ import pytest
 
 from quantum_trader.domain.clock import NS_PER_MINUTE
 from quantum_trader.domain.errors import InputError
-from quantum_trader.lab.learning.leakage_checks import (
-    FEATURE_TIMES,
-    RECORDED,
-    SINGLE_FEATURE,
-    TRUNCATION,
-    check_feature_times,
-    check_recorded,
-    check_single_features,
-    check_truncation,
-    missing_checks,
-)
+from quantum_trader.lab.learning.leakage_checks import check_feature_times, check_single_features, check_truncation
 
 NAMES = ("past_return", "next_return", "smoothed")
 
@@ -83,19 +73,3 @@ def test_nothing_looked_at_is_no_check() -> None:
     """InputError without a row."""
     with pytest.raises(InputError, match="rows"):
         check_truncation(("a",), np.zeros((3, 1)), lambda row: np.zeros(1), rows=[])
-
-
-def test_a_row_that_was_recorded_after_its_result_is_found() -> None:
-    """The journal's numbers tell; a row that stands right before its result is honest."""
-    assert check_recorded(np.array([1, 5, 900])) == ()
-    found = check_recorded(np.array([1, 0, -4, 7]))
-    assert [(one.check, one.value) for one in found] == [(RECORDED, 2.0)]
-    assert "2 of 4 samples have features that were recorded after their result, sample 1 first" in found[0].told
-
-
-def test_the_order_of_the_records_stands_for_truncation_alone() -> None:
-    """Times and single features are asked for in any case."""
-    assert missing_checks((FEATURE_TIMES, SINGLE_FEATURE, TRUNCATION)) == ()
-    assert missing_checks((FEATURE_TIMES, SINGLE_FEATURE, RECORDED)) == ()
-    assert missing_checks((FEATURE_TIMES, SINGLE_FEATURE)) == (TRUNCATION,)
-    assert missing_checks((RECORDED,)) == (FEATURE_TIMES, SINGLE_FEATURE)

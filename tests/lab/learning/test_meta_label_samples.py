@@ -11,10 +11,8 @@ from tests.lab.learning.made_tables import QUICK, made_plan, options
 from tests.lab.shadows.made_signals import HOURS_OPEN, START_NS, made_signals
 
 from quantum_trader.domain.clock import NS_PER_HOUR
-from quantum_trader.lab.learning.leakage_checks import FEATURE_TIMES, RECORDED, SINGLE_FEATURE
 from quantum_trader.lab.learning.learning_run import train_models
 from quantum_trader.lab.learning.meta_label_samples import known_until, samples_of
-from quantum_trader.lab.learning.model_folders import check_leakage
 from quantum_trader.lab.learning.training_table import sample_weights
 from quantum_trader.lab.shadows.meta_labels import meta_label_rows
 from quantum_trader.models.entry_features import ENTRY_FEATURES
@@ -78,16 +76,3 @@ def test_what_confidence_says_of_the_result_is_learned(tmp_path: Path) -> None:
         row = dict.fromkeys(ENTRY_FEATURES, 0.0)
         low, high = (label.probability(row | {"confidence": value}) for value in (0.52, 0.68))
         assert high > low + 0.1
-
-
-def test_features_that_were_recorded_after_the_result_are_a_leak() -> None:
-    """Each sample keeps how far its record stands before its result, in any order; one behind it is found."""
-    signals = made_signals(60, 4)
-    honest = samples_of(meta_label_rows(signals), np.arange(60), "made")
-    report = check_leakage(honest, None)
-    assert (report.checks, report.findings) == ((FEATURE_TIMES, RECORDED, SINGLE_FEATURE), ())
-
-    between = np.full(60, 3)
-    between[7] = -1
-    late = samples_of(meta_label_rows(msgspec.structs.replace(signals, records_between=between)), np.arange(60), "made")
-    assert [(one.check, one.value) for one in check_leakage(late, None).findings] == [(RECORDED, 1.0)]

@@ -90,20 +90,6 @@ def test_every_signal_is_there_with_its_result(state: Path, signals: JudgedSigna
     assert np.count_nonzero(signals.outcome == OPEN) > 0
 
 
-def test_the_record_of_the_features_stands_before_that_of_the_result(state: Path, signals: JudgedSignals) -> None:
-    """By as many records as the record file has between them."""
-    place = {}
-    for number, line in enumerate((state / "records.jsonl").read_bytes().splitlines()):
-        record = msgspec.json.decode(line)
-        if record["topic"] in ("signal.judged", "shadow.closed"):
-            place[record["topic"], record["data"]["signal_id"]] = number
-    for at, name in enumerate(signals.signal_ids):
-        end = place.get(("shadow.closed", name))
-        wanted = 0 if end is None else end - place["signal.judged", name]
-        assert signals.records_between[at] == wanted
-    assert (signals.records_between[signals.outcome == RESOLVED] > 0).all()
-
-
 def test_a_result_is_made_of_its_fills_and_its_funding(state: Path, signals: JudgedSignals) -> None:
     """From the record alone: the move between the fills, less both fees, plus the funding, in bps of the entry; R is
     that over the stop's distance; and the entry is the bar that opens at the signal.

@@ -100,6 +100,7 @@ def meta_label_task(
     plan = LearningPlan(
         kind=META_LABEL, name="meta-label", settings=settings, facts={"labels.source": "shadow trades"},
         features_hash=ENTRY_FEATURES_HASH, data_hash=table.content_hash,
+        recompute=lambda row: np.asarray(table.rows[row], dtype=np.float64),  # recorded before the result was known
     )
     return LearningTask(table=table, plan=plan)
 

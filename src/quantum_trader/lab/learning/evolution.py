@@ -18,7 +18,7 @@ from quantum_trader.domain.clock import NS_PER_DAY, iso
 from quantum_trader.domain.errors import DataError, InputError, require
 from quantum_trader.lab.learning.drift import Drift, drift_of, drift_table
 from quantum_trader.lab.learning.evidence_file import ModelEvidence
-from quantum_trader.lab.learning.leakage_checks import missing_checks
+from quantum_trader.lab.learning.leakage_checks import LEAKAGE_CHECKS
 from quantum_trader.lab.learning.probability_scores import (
     AucDifference,
     LossDifference,
@@ -257,7 +257,7 @@ def own_checks(
 def _leakage_check(evidence: ModelEvidence, area: float, rules: ReadinessRules) -> ReadinessCheck:
     """No leakage: every check was made, none found anything, and the model is not too good to be true."""
     told = [one.told for one in evidence.leakage]
-    missing = missing_checks(evidence.leakage_checks)
+    missing = [name for name in LEAKAGE_CHECKS if name not in evidence.leakage_checks]
     if missing:
         told.append(f"was not checked for leakage by {', '.join(missing)}")
     if area > rules.implausible_auc:

@@ -1,13 +1,11 @@
-"""Whether a feature knows the future: checks, each of which returns what it found.
+"""Whether a feature knows the future: three checks, each of which returns what it found.
 
 * :func:`check_feature_times`: a feature that is stated to be of a later time than the decision;
 * :func:`check_truncation`: a feature that is another one when it is computed without the data after the decision;
-* :func:`check_recorded`: a row that was recorded after the result, where rows are records and cannot be computed anew;
 * :func:`check_single_features`: a feature that alone ranks wins above losses better than any honest one does.
 
-All but the last prove a leak. That one is a suspicion: it finds a feature that peeks at most of its label's span, and
-none that peeks a little. A model must pass three before it is ready: times, single features, and truncation or the
-order of the records (``lab/learning/evolution.py``).
+The first two prove a leak. The third is a suspicion: it finds a feature that peeks at most of its label's span, and
+none that peeks a little. A model must pass all three before it is ready (``lab/learning/evolution.py``).
 """
 
 from __future__ import annotations
@@ -25,10 +23,8 @@ from quantum_trader.market.arrays import Floats, Ints
 
 FEATURE_TIMES: Final = "feature_times"
 TRUNCATION: Final = "truncation"
-RECORDED: Final = "recorded_before"
 SINGLE_FEATURE: Final = "single_feature"
 LEAKAGE_CHECKS: Final = (FEATURE_TIMES, TRUNCATION, SINGLE_FEATURE)
-INSTEAD: Final = {TRUNCATION: RECORDED}  # a check that stands for another one
 IMPLAUSIBLE_AUC: Final = 0.85  # of one feature, or below 0.15
 TOLERANCE: Final = 1e-9  # relative, of a feature that was computed twice
 LEAST_SAMPLES: Final = 100
@@ -79,27 +75,6 @@ def check_truncation(
                  f"computed without what came later; it differs in {int(wrong.sum())} of {len(rows)} samples",
         ))
     return tuple(found)
-
-
-def check_recorded(records_between: Ints) -> tuple[LeakageFinding, ...]:
-    """Find rows (n,) that were not recorded before their result; *records_between* counts records from row to result.
-
-    A journal numbers its records as they are written and never changes one: what stands before the result cannot have
-    been made of it.
-    """
-    behind = np.asarray(records_between, dtype=np.int64) < 1
-    if not behind.any():
-        return ()
-    return (LeakageFinding(
-        check=RECORDED, feature="", value=float(behind.sum()),
-        told=f"{int(behind.sum()):,} of {len(behind):,} samples have features that were recorded after their result, "
-             f"sample {int(np.flatnonzero(behind)[0]):,} first",
-    ),)
-
-
-def missing_checks(made: Sequence[str]) -> tuple[str, ...]:
-    """The checks that a model needs and that are not among those *made*."""
-    return tuple(name for name in LEAKAGE_CHECKS if name not in made and INSTEAD.get(name) not in made)
 
 
 def check_single_features(

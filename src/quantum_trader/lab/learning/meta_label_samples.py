@@ -64,7 +64,6 @@ def samples_of(table: MetaLabelTable, chosen: Ints, source: str) -> SampleTable:
         names=table.names, rows=rows.astype(np.float32), labels=table.labels[chosen], starts_ns=table.starts_ns[chosen],
         ends_ns=table.ends_ns[chosen], known_ns=table.known_ns[chosen], net_returns=table.net_bps[chosen] / BPS,
         net_against=np.full(len(chosen), np.nan), weights=np.ones(len(chosen)),
-        records_between=table.records_between[chosen],
         symbol=np.array([symbols.index(symbol) for symbol in named], dtype=np.int64), sides=sides, symbols=symbols,
         source=source,
     ))

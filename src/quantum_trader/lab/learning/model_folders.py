@@ -22,12 +22,10 @@ from quantum_trader.lab.learning.evolution import EVIDENCE_P_VALUE
 from quantum_trader.lab.learning.fold_results import LearnerResult
 from quantum_trader.lab.learning.leakage_checks import (
     FEATURE_TIMES,
-    RECORDED,
     SINGLE_FEATURE,
     TRUNCATION,
     Recompute,
     check_feature_times,
-    check_recorded,
     check_single_features,
     check_truncation,
 )
@@ -75,7 +73,7 @@ def check_leakage(table: SampleTable, recompute: Recompute | None) -> LeakageRep
     """Look for features of *table* that know the future.
 
     *recompute* gives a sample's features from what was known at its start; None where that cannot be had, and then
-    the check by truncation is not made. Rows that are records are checked by the order of the records.
+    the check by truncation is not made.
     """
     checks, labels = [FEATURE_TIMES, SINGLE_FEATURE], table.labels.astype(np.float64)
     found = [
@@ -86,9 +84,6 @@ def check_leakage(table: SampleTable, recompute: Recompute | None) -> LeakageRep
         rows = np.unique(np.linspace(0, len(labels) - 1, TRUNCATED_ROWS).round().astype(np.int64)).tolist()
         found += check_truncation(table.names, table.rows.astype(np.float64), recompute, rows, tolerance=0.0)
         checks.append(TRUNCATION)
-    if table.records_between is not None:
-        found += check_recorded(table.records_between)
-        checks.append(RECORDED)
     return LeakageReport(checks=tuple(sorted(checks)), findings=tuple(found))
 
 

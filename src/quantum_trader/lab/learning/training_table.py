@@ -43,7 +43,6 @@ class SampleTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     symbol: Ints  # (n,) place in *symbols*
     sides: Ints  # (n,) of the bet: 1 long, -1 short
     symbols: tuple[str, ...]
-    records_between: Ints | None = None  # (n,) from a row's record to its result's, where rows are records
     interval: str = ""  # of the bars; empty where there are none
     source: str = ""  # of the samples, in words
 

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
@@ -98,13 +98,6 @@ class _Line(msgspec.Struct, frozen=True):
     data: msgspec.Raw
 
 
-class _Place(NamedTuple):
-    """Where a record stands in the journal."""
-
-    number: int
-    ts_ns: int
-
-
 class JudgedSignals(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """N signals in the order in which they were given; arrays share that axis. NaN: not known.
 
@@ -135,7 +128,6 @@ class JudgedSignals(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     funding_bps: Floats
     r: Floats
     by_score: Bools  # whether a model's score would have held the position
-    records_between: Ints  # from the record of its features to that of its result; 0 without one
     risk_usdt: Floats  # permitted risk of the trade: what one R is worth; NaN where none was permitted
     exits: tuple[str, ...]  # empty without a result
     first_ns: int = 0  # of the first and the last record of the journal
@@ -200,9 +192,9 @@ def judged_signals_in(lake: Lake) -> JudgedSignals:
     for known in inputs.values():
         _check_width(lake, known.signal_id, "account", len(known.account), account_column.SIZE)
         _check_width(lake, known.signal_id, "request", len(known.request), len(EntryRequest._fields))
-    ended = {one.signal_id: (place, one) for place, one in _records(lake, "shadow.closed", _Ended)}
-    rows = [(place, one) for place, one in judged if one.signal_id in decided]  # a decision under way has no reason yet
-    holes: dict[str, int] = {one.symbol: place.ts_ns for place, one in _records(lake, "market.hole", _Hole)}
+    ended = {one.signal_id: (ts_ns, one) for ts_ns, one in _records(lake, "shadow.closed", _Ended)}
+    rows = [(ts_ns, one) for ts_ns, one in judged if one.signal_id in decided]  # a decision under way has no reason yet
+    holes: dict[str, int] = {one.symbol: ts_ns for ts_ns, one in _records(lake, "market.hole", _Hole)}
     found = _table(rows, decided, given, inputs, ended, holes)
     span = lake.sql("select min(ts_ns) as first, max(ts_ns) as last from events").to_pylist()[0]
     return msgspec.structs.replace(
@@ -219,30 +211,30 @@ def _check_width(lake: Lake, signal_id: str, key: str, found: int, needed: int) 
         )
 
 
-def _records(lake: Lake, kind: str, data: type[T]) -> Iterator[tuple[_Place, T]]:
-    """Place and data of the records of one *kind*, in order."""
+def _records(lake: Lake, kind: str, data: type[T]) -> Iterator[tuple[int, T]]:
+    """Time and data of the records of one *kind*, in order."""
     line, content = msgspec.json.Decoder(_Line), msgspec.json.Decoder(data)
-    for number, _, payload in lake.lines(kind=kind):
+    for _, _, payload in lake.lines(kind=kind):
         try:
             record = line.decode(payload)
-            yield _Place(number, record.ts_ns), content.decode(record.data)
+            yield record.ts_ns, content.decode(record.data)
         except msgspec.DecodeError as error:
             raise DataError(f"{lake.directory}: a record of {kind} cannot be read ({error})") from None
 
 
 def _table(
-    rows: list[tuple[_Place, _Judged]], decided: Mapping[str, _Decided], given: Mapping[str, str],
-    inputs: Mapping[str, _Inputs], ended: Mapping[str, tuple[_Place, _Ended]], holes: Mapping[str, int],
+    rows: list[tuple[int, _Judged]], decided: Mapping[str, _Decided], given: Mapping[str, str],
+    inputs: Mapping[str, _Inputs], ended: Mapping[str, tuple[int, _Ended]], holes: Mapping[str, int],
 ) -> JudgedSignals:
     """The records as arrays; *holes*: when the data of a symbol last ended for more than a day."""
-    known_ns = max((place.ts_ns for place, _ in (*rows, *ended.values())), default=0)
+    known_ns = max((ts_ns for ts_ns, _ in (*rows, *ended.values())), default=0)
     judged = [one for _, one in rows]
     ids = [one.signal_id for one in judged]
     decisions = [decided[one] for one in ids]
     known = [inputs.get(one) for one in ids]
     ends = [ended.get(one) for one in ids]
     results = [end[1] if end is not None else None for end in ends]
-    ts_ns = np.array([place.ts_ns for place, _ in rows], dtype=np.int64)
+    ts_ns = np.array([moment for moment, _ in rows], dtype=np.int64)
     return JudgedSignals(
         signal_ids=tuple(ids), symbols=tuple(one.symbol for one in judged),
         models=tuple(given.get(one, "") for one in ids), modes=tuple(one.mode for one in judged),
@@ -258,15 +250,12 @@ def _table(
         features=_numbers((_features(one) for one in judged), len(ENTRY_FEATURES)),
         outcome=np.array(
             [
-                _outcome(end, decision, known_ns - place.ts_ns, is_cut=holes.get(one.symbol, 0) >= place.ts_ns)
-                for (place, one), decision, end in zip(rows, decisions, results, strict=True)
+                _outcome(end, decision, known_ns - moment, is_cut=holes.get(one.symbol, 0) >= moment)
+                for (moment, one), decision, end in zip(rows, decisions, results, strict=True)
             ], dtype=np.int8,
         ),
         entry_ns=np.array([one.entry_ns if one is not None else 0 for one in results], dtype=np.int64),
-        end_ns=np.array([end[0].ts_ns if end is not None else 0 for end in ends], dtype=np.int64),
-        records_between=np.array([
-            end[0].number - place.number if end is not None else 0 for (place, _), end in zip(rows, ends, strict=True)
-        ], dtype=np.int64),
+        end_ns=np.array([end[0] if end is not None else 0 for end in ends], dtype=np.int64),
         net_bps=_result(results, "net_bps"), cost_bps=_result(results, "cost_bps"),
         funding_bps=_result(results, "funding_bps"), r=_result(results, "r"),
         by_score=np.array([one is not None and one.quantity is not None for one in known], dtype=np.bool_),
