@@ -313,6 +313,7 @@ def test_a_meta_label_is_trained_on_the_signals_of_a_run(journal: Path) -> None:
     known = int(meta_label_table(journal).ends_ns.size)
     assert document["kind"] == "meta-label"
     assert document["data"]["samples"] == known > 200
+    assert document["leakage_checks"] == ["feature_times", "recorded_at_decision", "single_feature"]
     assert document["leakage"] == []
     for one in document["models"]:
         label = meta_label_for(GateSettings(meta_label=str(folder / one["folder"])))
