@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -297,3 +298,42 @@ def test_the_commit_is_that_of_this_programs_repository(tmp_path: Path, monkeypa
     assert program_commit() == f"{git('rev-parse', 'HEAD')}+changes"
     monkeypatch.setenv("PATH", "")
     assert program_commit() == ""
+
+
+def test_a_damaged_model_hides_no_other(registry: Commands, tmp_path: Path) -> None:
+    """A file whose name is not UTF-8, one that steers a terminal, and a record of nonsense: the others are shown."""
+    one, two, three = (registered(registry, tmp_path, seed) for seed in (3, 4, 5))
+    models = registry.folder / "models"
+    for name in (b"bad\xff", b"bad\x1b[2J"):
+        Path(os.fsdecode(os.path.join(os.fsencode(models / one), name))).write_bytes(b"x")
+    record = models / two / "model.json"
+    document = json.loads(record.read_text())
+    document["record"]["data"] |= {"first_ns": "soon", "last_ns": 2**70}
+    document["record"]["data"]["\x1b[2J"] = "a\nb"
+    record.write_text(json.dumps(document))
+
+    listed, verified = registry("list").stdout, registry("verify", code=1).stdout
+
+    assert f"{three[:12]}  ok" in listed
+    for text in (listed, verified):
+        assert f"{one[:12]}  NOT OK" in text
+        assert r"bad\udcff is not in the record" in text
+        assert r"bad\x1b[2J is not in the record" in text
+        assert f"{two[:12]}  NOT OK" in text
+        assert "\x1b" not in text
+    assert r"bad\udcff" in registry("show", one).stdout
+    shown = registry("show", two).stdout
+    assert "first soon" in shown
+    assert "\x1b" not in shown
+    assert {model["model_id"]: model["ok"] for model in registry.json("list")["models"]} == {
+        one: False, two: False, three: True,
+    }
+
+
+def test_a_model_of_too_many_files_is_not_read(registry: Commands, tmp_path: Path) -> None:
+    """What was put beside its files is counted, and read only up to a bound."""
+    one = registered(registry, tmp_path, 3)
+    for number in range(80):
+        (registry.folder / "models" / one / f"extra-{number}").write_bytes(b"")
+
+    assert "holds more than 64 files" in registry("list").stdout

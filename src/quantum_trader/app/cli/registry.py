@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
@@ -24,6 +25,7 @@ from quantum_trader.app.cli.registry_runs import (
     which_command,
 )
 from quantum_trader.domain.clock import iso
+from quantum_trader.domain.errors import escaped
 
 if TYPE_CHECKING:
     from quantum_trader.lab.registry.record import ModelRecord
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 REFUSED: Final = 1  # exit code of promote: the model is not ready
 NOT_OK: Final = 1  # exit code of verify: a model may not be used
 _SHOWN: Final = 12  # digits of an id in a table
+_LATEST_NS: Final = 1 << 63
 
 app = typer.Typer(
     no_args_is_help=True, help="Trained models: register, verify, promote, roll back, export, import."
@@ -70,10 +73,11 @@ def list_command(
         }
         _print_json(document | ({"changes": msgspec.to_builtins(state.changes)} if history else {}))
         return
-    lines = [_line(one, state) for one in checked] or [f"{found.folder}: no models; `registry register` adds one"]
+    lines = [line for one in checked for line in _lines(one, state)]
+    lines = lines or [f"{found.folder}: no models; `registry register` adds one"]
     lines += [f"key {key} ({'own' if key == state.own_key else 'trusted'})" for key in state.trusted]
     lines += [change_text(change) for change in state.changes] if history else []
-    typer.echo("\n".join(lines))
+    _say(lines)
 
 
 app.command("live")(live_command)
@@ -105,8 +109,7 @@ def show_command(
     lines += [("in force", lived_text(folder, one)) for folder, one in spans]
     if state and not spans:
         lines.append(("in force", "never in these runs"))
-    for key, text in lines:
-        typer.echo(f"{key:12} {text}")
+    _say(f"{key:12} {text}" for key, text in lines)
 
 
 @app.command("register")
@@ -249,7 +252,7 @@ def verify_command(
     if as_json:
         _print_json({"ok": all(one.ok for one in checked), "models": [_document(one, state) for one in checked]})
     else:
-        typer.echo("\n".join(_line(one, state) for one in checked) or f"{found.folder}: no models")
+        _say([line for one in checked for line in _lines(one, state)] or [f"{found.folder}: no models"])
     raise typer.Exit(0 if all(one.ok for one in checked) else NOT_OK)
 
 
@@ -295,13 +298,13 @@ def _document(checked: Verification, state: RegistryState) -> dict[str, Any]:
     }
 
 
-def _line(checked: Verification, state: RegistryState) -> str:
-    """A model in a line of the list."""
+def _lines(checked: Verification, state: RegistryState) -> tuple[str, ...]:
+    """A model in a line of the list, and one for each of its troubles."""
     record = checked.record
     what = f"{record.kind:8} {record.name}, made {iso(record.created_ns)}" if record is not None else "no record"
     named = ", ".join(state.aliases_of(checked.model_id))
     line = f"{checked.model_id[:_SHOWN]}  {'ok    ' if checked.ok else 'NOT OK'} {what}"
-    return "\n".join((f"{line}  ({named})" if named else line, *(f"  {trouble}" for trouble in checked.troubles)))
+    return (f"{line}  ({named})" if named else line, *(f"  {trouble}" for trouble in checked.troubles))
 
 
 def _record_lines(checked: Verification, state: RegistryState) -> list[tuple[str, str]]:
@@ -315,8 +318,7 @@ def _record_lines(checked: Verification, state: RegistryState) -> list[tuple[str
         f"{name} {'not known' if value is None else f'{value:g}'}" for name, value in record.metrics.items()
     )
     data = ", ".join(
-        f"{key.removesuffix('_ns')} {iso(value) if key.endswith('_ns') else value}"
-        for key, value in record.data.items()
+        f"{key.removesuffix('_ns')} {iso(value) if _is_time(key, value) else value}" for key, value in record.data.items()
     )
     return [
         *lines, ("kind", record.kind), ("name", record.name), ("made", f"{iso(record.created_ns)} {record.made_with}"),
@@ -332,7 +334,7 @@ def _say_taken(found: ModelRegistry, record: ModelRecord, what: str, as_json: bo
     if as_json:
         _print_json(_document(found.verify_model(record.model_id), found.state) | {"what": what})
         return
-    typer.echo(f"{record.model_id}: {record.kind} {record.name} {what} in {found.folder}")
+    _say([f"{record.model_id}: {record.kind} {record.name} {what} in {found.folder}"])
 
 
 def _say_changes(before: RegistryState, after: RegistryState, as_json: bool) -> None:
@@ -343,7 +345,7 @@ def _say_changes(before: RegistryState, after: RegistryState, as_json: bool) -> 
             "version": after.version, "aliases": after.aliases, "changes": [msgspec.to_builtins(one) for one in made],
         })
         return
-    typer.echo("\n".join(change_text(one) for one in made) or f"version {after.version}: it has this alias already")
+    _say(map(change_text, made) if made else [f"version {after.version}: it has this alias already"])
 
 
 def change_text(change: RegistryChange) -> str:
@@ -357,6 +359,16 @@ def change_text(change: RegistryChange) -> str:
     if change.without_evidence:
         line += f", without evidence ({change.without_evidence}): {'; '.join(change.unmet)}"
     return line
+
+
+def _is_time(key: str, value: object) -> bool:
+    """Whether *value* is a time in ns: an altered record is shown too, whatever it holds."""
+    return key.endswith("_ns") and isinstance(value, int) and abs(value) < _LATEST_NS
+
+
+def _say(lines: Iterable[str]) -> None:
+    """Print *lines*; what a terminal would take for a command stands there as its code."""
+    typer.echo("\n".join(map(escaped, lines)))
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ an earlier one left unfinished is removed by the next.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -25,7 +26,7 @@ from quantum_trader.domain.private_files import (
 )
 from quantum_trader.journal.keys import SigningKey, new_private_key
 from quantum_trader.journal.segments import sync_folder
-from quantum_trader.lab.registry.record import MOST_BYTES, MOST_RECORD_BYTES, RECORD_FILE
+from quantum_trader.lab.registry.record import MOST_BYTES, MOST_FILES, MOST_RECORD_BYTES, RECORD_FILE
 from quantum_trader.lab.registry.state import RegistryState, decode_registry, encode_registry
 from quantum_trader.policy.policy_store_file import locked_store
 from quantum_trader.policy.storage import set_aside, write_atomically
@@ -139,9 +140,12 @@ class RegistryFolder:
         return _bounded(self.model_folder(model_id) / RECORD_FILE, MOST_RECORD_BYTES)
 
     def contents(self, model_id: str) -> dict[str, bytes]:
-        """Every file of the model but its record, by name; OSError where one cannot be read."""
+        """Every file of the model but its record, by name; OSError where one cannot be read, or there are too many."""
         found: dict[str, bytes] = {}
-        for path in sorted(self.model_folder(model_id).iterdir()):
+        folder = self.model_folder(model_id)
+        for path in sorted(folder.iterdir()):
+            if len(found) > MOST_FILES:
+                raise OSError(errno.EFBIG, f"it holds more than {MOST_FILES} files", str(folder))
             if path.name != RECORD_FILE:
                 found[path.name] = _bounded(path, MOST_BYTES)
         return found

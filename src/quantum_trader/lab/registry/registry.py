@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.domain.errors import ConfigError, DataError, QuantumTraderError, StateError, brief
+from quantum_trader.domain.errors import ConfigError, DataError, QuantumTraderError, StateError, brief, escaped
 from quantum_trader.domain.private_files import read_bounded, why_unwritable
 from quantum_trader.journal.keys import SigningKey
 from quantum_trader.lab.registry.disk import REGISTRY_FILE, RegistryFolder
@@ -215,7 +215,8 @@ class ModelRegistry:
             contents = self._disk.contents(model_id)
         except OSError as error:
             contents = {}
-            troubles.append(f"{Path(error.filename or '').name} cannot be read: {error.strerror or error}")
+            name = escaped(Path(error.filename or "").name)
+            troubles.append(f"{name} cannot be read: {error.strerror or error}")
         model, found = self._read(signed.record, contents, self._disk.model_folder(model_id))
         return _Examined(
             verification=Verification(model_id=model_id, record=signed.record, troubles=(*troubles, *found)),
