@@ -337,3 +337,41 @@ def test_a_model_of_too_many_files_is_not_read(registry: Commands, tmp_path: Pat
         (registry.folder / "models" / one / f"extra-{number}").write_bytes(b"")
 
     assert "holds more than 64 files" in registry("list").stdout
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[2J", "a\udcffb", "\u202egnp"])
+@pytest.mark.parametrize("words", [
+    ("registry", "promote", "123456", "--to", "shadow", "--reason"),
+    ("registry", "promote", "123456", "--to", "shadow", "--reason", "x", "--by"),
+    ("registry", "promote", "123456", "--to", "champion", "--reason", "x", "--without-evidence"),
+    ("registry", "rollback", "--reason"), ("registry", "distrust", "0" * 64, "--reason"),
+    ("registry", "import", "x.tar", "--reason"), ("gates", "enforce", "spread", "--state", "x", "--because"),
+    ("gates", "set", "margin=3", "--state", "x", "--because"), ("rollout", "rollback", "--state", "x", "--reason"),
+    ("pilot", "promote", "--to", "HYBRID", "--state", "x", "--reason"),
+    ("pilot", "set", "mode=OFF", "--state", "x", "--reason", "x", "--by"), ("halt", "--state", "x", "--reason"),
+])
+def test_what_is_recorded_is_a_line_that_can_be_shown(words: tuple[str, ...], text: str) -> None:
+    """A line break, an escape sequence, bytes that are no UTF-8, a reversed text: refused by the option's name."""
+    result = CliRunner().invoke(app, [*words, text])
+
+    assert result.exit_code == 2, result.output
+    assert f"{words[-1]} {text!r}: must be one line of printable characters" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--notes", "--commit"])
+def test_a_record_has_lines_that_can_be_shown(registry: Commands, option: str, tmp_path: Path) -> None:
+    """Notes and commit with control characters or bytes that are no UTF-8: the model is not registered."""
+    folder = saved(tmp_path / "pilot", 3)
+    for text in ("two\nlines", "\x1b[2J", "a\udcffb"):
+        refused = registry("register", str(folder), option, text, code=2)
+        assert f"= {text!r}: must be one line of printable characters" in refused.stderr
+    assert registry.json("list")["models"] == []
+
+
+def test_a_name_with_control_characters_is_shown_as_codes(registry: Commands) -> None:
+    """Of an error, too: whatever it repeats."""
+    refused = registry("show", "\x1b[2Jabcdef", code=2)
+    assert "\x1b" not in refused.stderr
+    missing = registry("import", "/nowhere/\x1b[2J.tar", code=2)
+    assert "\\x1b[2J.tar: cannot be read" in missing.stderr
+    assert "\x1b" not in missing.stderr

@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from quantum_trader import __version__
 from quantum_trader.app.cli.options import INTERRUPTED
-from quantum_trader.domain.errors import ConfigError, QuantumTraderError
+from quantum_trader.domain.errors import ConfigError, QuantumTraderError, escaped
 
 UNUSABLE: Final = 2  # exit code: an input, a setting or a state cannot be used as given
 
@@ -118,7 +118,7 @@ def _check_state(args: list[str]) -> None:
 def _refuse(ctx: Any, error: Exception, text: str) -> None:
     if ctx.params.get("debug"):
         raise error
-    typer.echo(f"error: {text}", err=True)
+    typer.echo("\n".join(map(escaped, f"error: {text}".split("\n"))), err=True)
     raise typer.Exit(UNUSABLE) from None
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 import msgspec
 import typer
 
-from quantum_trader.app.cli.options import JsonOption, ReasonOption
-from quantum_trader.app.cli.pilot_promotion import ByOption
+from quantum_trader.app.cli.options import ByOption, JsonOption, ReasonOption, one_line
 from quantum_trader.app.cli.pilot_settings import user_name
 from quantum_trader.app.cli.registry_runs import (
     PILOT_KIND,
@@ -122,7 +121,7 @@ def register_command(
         list[str] | None, typer.Option("--parent", metavar="ID", help="Model that it was made from; repeatable. "
                                  "Those with the same arrays when left out.")
     ] = None,
-    notes: Annotated[str, typer.Option("--notes", help="Free text that the record keeps.")] = "",
+    notes: Annotated[str, typer.Option("--notes", help="A line of text that the record keeps.")] = "",
     commit: Annotated[
         str | None, typer.Option("--commit", metavar="HASH", help="Git commit of the program that trained it; that of "
                                  "this program when left out, where it runs from its repository.")
@@ -149,7 +148,7 @@ def promote_command(
     version: VersionOption = None,
     without_evidence: Annotated[
         str, typer.Option("--without-evidence", metavar="WHY", help="Promote a champion that does not meet the "
-                          "conditions of its kind; why is recorded, with the conditions.")
+                          "conditions of its kind; why is recorded, with the conditions.", callback=one_line)
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -318,7 +317,8 @@ def _record_lines(checked: Verification, state: RegistryState) -> list[tuple[str
         f"{name} {'not known' if value is None else f'{value:g}'}" for name, value in record.metrics.items()
     )
     data = ", ".join(
-        f"{key.removesuffix('_ns')} {iso(value) if _is_time(key, value) else value}" for key, value in record.data.items()
+        f"{key.removesuffix('_ns')} {iso(value) if _is_time(key, value) else value}"
+        for key, value in record.data.items()
     )
     return [
         *lines, ("kind", record.kind), ("name", record.name), ("made", f"{iso(record.created_ns)} {record.made_with}"),

@@ -66,6 +66,8 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for key, most in _LONGEST.items():
             if len(text := getattr(self, key)) > most:
                 raise InputError(f"{key} = {brief(text)}: must have at most {most:,} characters")
+            if not text.isprintable():
+                raise InputError(f"{key} = {brief(text)}: must be one line of printable characters")
         for parent in self.parents:
             check_id("parents", parent)
         names = [file.name for file in self.files]
