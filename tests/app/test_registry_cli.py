@@ -375,3 +375,16 @@ def test_a_name_with_control_characters_is_shown_as_codes(registry: Commands) ->
     missing = registry("import", "/nowhere/\x1b[2J.tar", code=2)
     assert "\\x1b[2J.tar: cannot be read" in missing.stderr
     assert "\x1b" not in missing.stderr
+
+
+def test_a_model_goes_to_another_registry_by_a_folder(registry: Commands, tmp_path: Path) -> None:
+    """Export into a folder that is not there, import that folder; another ending has a notice on standard error."""
+    one = registered(registry, tmp_path, 3)
+    key = registry.json("export", one, str(tmp_path / "out"))["own_key"]
+    other = Commands(tmp_path / "other")
+    assert "imported" in other("import", str(tmp_path / "out"), "--trust", key, *WHY).stdout
+
+    named = registry("export", one, str(tmp_path / "x.pkl"))
+
+    assert named.stderr.startswith(f"notice: {tmp_path / 'x.pkl'}: is a package of this program")
+    assert named.stdout == f"{tmp_path / 'x.pkl'}: {one}\n"

@@ -224,3 +224,62 @@ def test_a_file_that_is_not_there_is_named(sides: Sides) -> None:
     """With the reason."""
     with pytest.raises(DataError, match=r"none\.tar: cannot be read: No such file"):
         sides.importing.import_model(sides.folder / "none.tar")
+
+
+# ---- folders and other endings --------------------------------------------------------------------------------------
+def test_a_folder_stands_for_the_package_in_it(sides: Sides, tmp_path: Path) -> None:
+    """Exported into a folder that is made, imported from it; and from a folder with the unpacked files."""
+    out = tmp_path / "out" / "deep"
+    file = sides.exporting.export_model(sides.id, out)
+    assert file == out / f"pilot-{sides.id[:12]}.tar"
+    assert sides.exporting.export_model(sides.id, tmp_path / "v1.tar").name == "v1.tar"
+
+    assert sides.importing.import_model(out, trust=sides.key, actor="ann").is_new
+
+    unpacked = tmp_path / "unpacked"
+    with tarfile.open(file) as archived:
+        archived.extractall(unpacked, filter="data")
+    other = opened(tmp_path / "other")
+    assert other.import_model(unpacked, trust=sides.key, actor="ann").is_new
+    place = Path("models") / sides.id
+    assert files(other.folder / place) == files(sides.exporting.folder / place)
+    (unpacked / "weights.npz").write_bytes(b"other weights")
+    with pytest.raises(DataError, match=r"weights\.npz was altered"):
+        sides.importing.import_model(unpacked, trust=sides.key, actor="ann")
+
+
+def test_a_folder_without_one_package_is_refused_with_what_it_holds(sides: Sides, tmp_path: Path) -> None:
+    """Nothing, other files, two packages, more than the files of a model."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(DataError, match="holds no package: .*; it holds nothing"):
+        sides.importing.import_model(folder)
+    for name in ("readme.txt", "\x1b[2J"):
+        (folder / name).write_text("x")
+    with pytest.raises(DataError, match=r"it holds \\x1b\[2J, readme\.txt"):
+        sides.importing.import_model(folder)
+    for name in ("a.tar", "b.tar"):
+        (folder / name).write_bytes(sides.package.read_bytes())
+    with pytest.raises(DataError, match=r"holds 2 packages: a\.tar, b\.tar; name one of them"):
+        sides.importing.import_model(folder, trust=sides.key, actor="ann")
+    (folder / "model.json").write_text("{}")
+    with pytest.raises(DataError, match="is not the record of a model"):
+        sides.importing.import_model(folder, trust=sides.key, actor="ann")
+    assert sides.importing.model_ids() == []
+
+
+@pytest.mark.parametrize(("name", "told"), [
+    ("x.pkl", "and no pickle: it runs no code, and only `registry import` reads it"),
+    ("x.bin", "whatever its ending says: `registry import` reads it"), ("x.tar", ""),
+])
+def test_another_ending_is_written_with_a_notice(
+    sides: Sides, tmp_path: Path, name: str, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In this program's format, which can be imported; the log says so."""
+    file = sides.exporting.export_model(sides.id, tmp_path / name)
+
+    assert file.read_bytes() == sides.package.read_bytes()
+    warned = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert len(warned) == bool(told)
+    assert all(told in one and one.startswith(str(file)) for one in warned)
+    assert sides.importing.import_model(file, trust=sides.key, actor="ann").is_new

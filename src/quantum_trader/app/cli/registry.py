@@ -191,14 +191,18 @@ def rollback_command(
 @app.command("export")
 def export_command(
     name: NameArgument,
-    target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="File to write, or the folder to write it into.",
-                                           show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="File to write, or the folder to write it into; "
+                                           "a name without an ending is a folder.", show_default=False)],
     registry: RegistryOption = None, kind: ModelKindOption = "", as_json: JsonOption = False,
 ) -> None:
     """Write a model as one file, with its record, its signature and the public key."""
+    from quantum_trader.lab.registry.package import ending_notice
+
     found = _opened(registry)
     kind = kind_of(found, name, kind)
     path, model_id = found.export_model(name, target, kind), found.resolve(name, kind)
+    if notice := ending_notice(path):
+        typer.echo(escaped(f"notice: {notice}"), err=True)
     if as_json:
         _print_json({"model_id": model_id, "file": str(path), "own_key": found.state.own_key})
         return
@@ -207,7 +211,8 @@ def export_command(
 
 @app.command("import")
 def import_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="File of `registry export`.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="File of `registry export`, or a folder with one, or "
+                                         "with the files of one.", show_default=False)],
     registry: RegistryOption = None,
     trust: Annotated[
         str, typer.Option("--trust", metavar="KEY", help="Public key to trust from now on; ask the exporting side for "
@@ -215,7 +220,7 @@ def import_command(
     ] = "",
     reason: ReasonOption = "", by: ByOption = "", as_json: JsonOption = False,
 ) -> None:
-    """Take a model from a file. Its hashes and its signature are verified, and its key must be trusted."""
+    """Take a model from a file or a folder. Its hashes and its signature are verified, and its key must be trusted."""
     found = _opened(registry)
     made = found.import_model(file, trust=trust, actor=by or user_name(), reason=reason)
     _say_taken(found, made.record, "imported" if made.is_new else "was there already", as_json)

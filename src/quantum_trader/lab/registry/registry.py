@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from quantum_trader.domain.private_files import read_bounded, why_unwritable
 from quantum_trader.journal.keys import SigningKey
 from quantum_trader.lab.registry.disk import REGISTRY_FILE, RegistryFolder
 from quantum_trader.lab.registry.kinds import KINDS, PILOT, ModelKind, ReadModel
-from quantum_trader.lab.registry.package import MOST_PACKAGE_BYTES, Package, pack_model, unpack_model
+from quantum_trader.lab.registry.package import Package, ending_notice, pack_model, package_at, package_file
 from quantum_trader.lab.registry.readiness import promotion_blockers
 from quantum_trader.lab.registry.record import (
     MOST_BYTES,
@@ -46,7 +47,6 @@ from quantum_trader.policy.storage import path_of, write_atomically
 CHAMPION: Final = ALIASES[0]
 SHORTEST_ID: Final = 6  # digits that may stand for a whole id
 OWN_KEY: Final = "registry"  # who trusts the registry's own key
-PACKAGE_ENDING: Final = ".tar"
 _ARRAYS: Final = ("weights.npz", "arrays.npz")  # files that hold what was trained
 _log: Final = logging.getLogger(__name__)
 
@@ -293,20 +293,22 @@ class ModelRegistry:
     def export_model(self, name: str, target: Path | str, kind: str = PILOT) -> Path:
         """Write the model as one file with its signature; returns the file.
 
-        *target* is the file, or a folder that is there, in which the file gets the model's kind and id as its name.
-        Raises DataError for a model that may not be used, ConfigError where the file exists.
+        *target* is the file, or a folder, in which the file gets the model's kind and id as its name; a name without
+        an ending is a folder, which is made. A file with another ending than .tar is written with a notice in the log:
+        the format is always the same. Raises DataError for a model that may not be used, ConfigError where the file
+        exists.
         """
         found = self._examined(self.resolve(name, kind))
         record = self._record_of(found)
-        path = path_of("target", target)
-        if path.is_dir():
-            path /= f"{record.kind}-{record.model_id[:12]}{PACKAGE_ENDING}"
-        if path.exists():
+        path = package_file(path_of("target", target), record.kind, record.model_id)
+        if os.path.lexists(path):
             raise ConfigError(f"{path}: is there already; name another file")
         try:
             write_atomically(path, pack_model(found.record_content, found.contents))
         except OSError as error:
             raise StateError(f"{path}: cannot be written ({why_unwritable(path, error)})") from error
+        if notice := ending_notice(path):
+            _log.warning(notice)
         return path
 
     def import_model(
@@ -314,16 +316,13 @@ class ModelRegistry:
     ) -> RegisteredModel:
         """Take a model from a file that `export_model` wrote, with the signature that it has.
 
+        *source* may be a folder with one such file, or with the files of one that was unpacked.
         The key that signed it must be trusted, or be *trust*, which the registry trusts from then on; *actor* and
         *reason* are recorded with that. Raises DataError for a package that is damaged, altered, signed by another key
         or not for this program; nothing is taken then.
         """
         path = path_of("package", source)
-        try:
-            content = read_bounded(path, MOST_PACKAGE_BYTES)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-        package = unpack_model(content, str(path))
+        package = package_at(path)
         record, key = package.signed.record, package.signed.key
         model = self._accepted(package, path, trust)
         with self._disk.locked():
