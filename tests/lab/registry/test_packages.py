@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +18,10 @@ from tests.pilot.made_pilot import saved
 
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
 from quantum_trader.journal.keys import SigningKey, new_private_key
-from quantum_trader.lab.registry import ModelRegistry
+from quantum_trader.lab.registry import ModelRegistry, disk
 from quantum_trader.lab.registry.package import pack_model, unpack_model
 from quantum_trader.lab.registry.record import files_of, sign_record
+from quantum_trader.pilot.artefact import load_artefact
 
 
 class Sides:
@@ -283,3 +286,66 @@ def test_another_ending_is_written_with_a_notice(
     assert len(warned) == bool(told)
     assert all(told in one and one.startswith(str(file)) for one in warned)
     assert sides.importing.import_model(file, trust=sides.key, actor="ann").is_new
+
+
+# ---- what is no plain file, and what cannot be written --------------------------------------------------------------
+def test_what_is_no_plain_file_is_refused_and_blocks_nothing(sides: Sides, tmp_path: Path) -> None:
+    """A FIFO or a device as the package, in a folder of one, and in the folder of a model to register."""
+    pipe = tmp_path / "pipe.tar"
+    os.mkfifo(pipe)
+    for named in (pipe, Path("/dev/zero")):
+        with pytest.raises(DataError, match="it is no plain file"):
+            sides.importing.import_model(named)
+    for name, inside in (("pipe.tar", "x"), ("model.json", "unpacked")):
+        folder = tmp_path / f"folder-{inside}"
+        folder.mkdir()
+        os.mkfifo(folder / name)
+        with pytest.raises(DataError, match="it is no plain file"):
+            sides.importing.import_model(folder)
+    for name in ("card.json", "weights.npz"):
+        folder = saved(tmp_path / f"pilot-{name}", 9)
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        with pytest.raises(DataError, match="it is no plain file"):
+            sides.exporting.register_model(folder)
+        with pytest.raises(DataError, match="it is no plain file"):
+            load_artefact(folder)
+
+
+def test_a_failed_write_of_an_import_trusts_no_key(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says that nothing was changed, and the key is not trusted; the next import takes both."""
+    sides.importing.register_model(saved(sides.folder / "other", 9))
+    before = sides.importing.state
+    write = disk.create_file
+
+    def full(path: Path) -> int:
+        if path.name == "weights.npz":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(disk, "create_file", full)
+        with pytest.raises(StateError, match="nothing was changed"):
+            sides.importing.import_model(sides.package, trust=sides.key, actor="ann")
+    assert sides.importing.state == before
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", unwritable)
+        with pytest.raises(StateError, match=f"the model was not taken; the key {sides.key} is trusted from now on"):
+            sides.importing.import_model(sides.package, trust=sides.key, actor="ann")
+    assert sides.key in sides.importing.state.trusted
+    assert sides.importing.import_model(sides.package).is_new
+
+
+def unwritable(source: Path, target: Path) -> None:
+    """No folder can be renamed."""
+    raise OSError(errno.EROFS, "Read-only file system", str(target))
+
+
+def test_a_file_in_the_place_of_the_models_is_told(sides: Sides) -> None:
+    """With what to do; so is a folder that cannot be read."""
+    models = sides.importing.folder / "models"
+    models.parent.mkdir()
+    models.write_text("x")
+    with pytest.raises(StateError, match="is no folder, and the models lie in one; move it away"):
+        sides.importing.model_ids()

@@ -6,7 +6,7 @@ import hashlib
 from typing import Final
 
 from quantum_trader.domain.errors import DataError
-from quantum_trader.domain.private_files import read_bounded
+from quantum_trader.domain.private_files import read_plain
 from quantum_trader.lab.learning.evidence_file import (
     EVIDENCE_FILE,
     MOST_EVIDENCE_BYTES,
@@ -35,7 +35,7 @@ def registry_evidence(registry: ModelRegistry, name: str, kind: str) -> ModelEvi
         raise DataError(f"model {model_id[:12]}: has no {EVIDENCE_FILE}, which its predictions stand in; {_HOW}")
     path = registry.folder / MODELS / model_id / EVIDENCE_FILE
     try:
-        content = read_bounded(path, MOST_EVIDENCE_BYTES)
+        content = read_plain(path, MOST_EVIDENCE_BYTES)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     if hashlib.sha256(content).hexdigest() != stated:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from quantum_trader.domain.errors import ConfigError, DataError, QuantumTraderError, StateError, brief, escaped
-from quantum_trader.domain.private_files import read_bounded, why_unwritable
+from quantum_trader.domain.private_files import read_plain, why_unwritable
 from quantum_trader.journal.keys import SigningKey
 from quantum_trader.lab.registry.disk import REGISTRY_FILE, RegistryFolder
 from quantum_trader.lab.registry.kinds import KINDS, PILOT, ModelKind, ReadModel
@@ -197,9 +197,12 @@ class ModelRegistry:
             )
         return checked.record
 
-    def _examined(self, model_id: str) -> _Examined:
-        """Read and judge everything in the model's folder; StateError where the registry itself cannot be used."""
-        trusted = self.state.trusted
+    def _examined(self, model_id: str, key: str = "") -> _Examined:
+        """Read and judge everything in the model's folder, with *key* trusted too.
+
+        StateError where the registry itself cannot be used.
+        """
+        trusted = (*self.state.trusted, key) if key else self.state.trusted
         try:
             content = self._disk.record_content(model_id)
             signed = decode_record(content, RECORD_FILE)
@@ -327,13 +330,17 @@ class ModelRegistry:
         model = self._accepted(package, path, trust)
         with self._disk.locked():
             self._own_key()
-            if key not in self.state.trusted:
+            state = self.state
+            present = self._present(record.model_id, key)
+            if present is None:
+                self._disk.prepare_model(record.model_id, package.record_content, package.contents)
+            if key not in state.trusted:  # before the model is there, which is never without its key
                 author = Author(actor=actor, reason=reason or f"import of {record.model_id}", ts_ns=self._clock())
-                self._disk.write_state(trusting(self.state, author, key))
-            present = self._present(record.model_id)
+                self._disk.write_state(trusting(state, author, key))
             if present is not None:
                 return present
-            self._disk.write_model(record.model_id, package.record_content, package.contents)
+            told = "" if key in state.trusted else f"; the key {key} is trusted from now on; `distrust` undoes it"
+            self._disk.place_model(record.model_id, f"the model was not taken{told}")
         _log.info("%s: imported %s %s, signed by %s", self.folder, record.kind, record.model_id, key)
         return RegisteredModel(record=record, artefact=model.artefact, is_new=True)
 
@@ -432,11 +439,11 @@ class ModelRegistry:
             self._disk.write_state(after)
         return key
 
-    def _present(self, model_id: str) -> RegisteredModel | None:
-        """The model where it is there and whole; a damaged one is written anew."""
+    def _present(self, model_id: str, key: str = "") -> RegisteredModel | None:
+        """The model where it is there and whole; a damaged one is written anew. *key* is trusted, too."""
         if model_id not in self.model_ids():
             return None
-        found = self._examined(model_id)
+        found = self._examined(model_id, key)
         record = found.verification.record
         if not found.verification.ok or record is None or found.model is None:
             return None
@@ -454,6 +461,6 @@ def _signature_troubles(signed: SignedRecord, trusted: tuple[str, ...]) -> tuple
 def _content(path: Path) -> bytes:
     """A file of a model that a person names."""
     try:
-        return read_bounded(path, MOST_BYTES)
+        return read_plain(path, MOST_BYTES)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}; name the folder of a model") from None
