@@ -157,7 +157,7 @@ def test_what_the_training_said_of_a_rival_is_used() -> None:
     good, champion = made_pair()
     later = made_samples(1) | {"starts_ns": good.starts_ns + SPAN_NS, "ends_ns": good.ends_ns + SPAN_NS}
     alone = made_evidence(GOOD, later, good.probabilities, data_until_ns=2 * SPAN_NS)
-    with pytest.raises(DataError, match="no out-of-sample sample in common"):
+    with pytest.raises(DataError, match="no out-of-sample sample in common; train one of them again"):
         compare_evidence(alone, champion)
     scored = made_evidence(
         GOOD, later, good.probabilities, data_until_ns=2 * SPAN_NS, rivals={CHAMPION: champion.probabilities}

@@ -64,7 +64,7 @@ class ModelEvidence(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     feature_names: tuple[str, ...] = ()
     leakage_checks: tuple[str, ...] = ()  # checks that were made
     leakage: tuple[LeakageFinding, ...] = ()  # what they found
-    rivals: dict[str, Floats] = {}  # other models' probabilities on the same samples, by model id
+    rivals: dict[str, Floats] = {}  # other models' probabilities on the same samples, by model id; no training fills it
     reference_features: Floats | None = None  # (k, features): a sample of what it was trained on, in order of time
 
     def __post_init__(self) -> None:
