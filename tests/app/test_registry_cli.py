@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +277,18 @@ def test_where_a_registry_lies_decides_nothing(tmp_path: Path) -> None:
     assert loaded.settings_hash() == RunSettings(pilot=PilotOptions(model="elsewhere")).settings_hash()
     assert open_registry("here").folder == Path("here")
     assert registry_folder(None) == Path.home() / ".local" / "state" / "quantum-trader" / "registry"
+
+
+def test_no_test_reaches_the_home_of_the_person(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What has no folder of its own lies in one of the session, also in another process; compiled kernels are shared.
+    """
+    session = tmp_path_factory.getbasetemp()
+    code = "from quantum_trader.app.runs.registries import registry_folder as f\nprint(f(None))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert session in registry_folder(None).parents
+    assert Path(told.strip()) == registry_folder(None)
+    assert session not in (Path.home() / ".cache").resolve().parents
 
 
 def test_the_commit_is_that_of_this_programs_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
