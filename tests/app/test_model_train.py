@@ -214,6 +214,8 @@ def test_a_registered_model_that_was_altered_is_not_taken(
 @pytest.mark.parametrize(("options", "said"), [
     (("--learners", "forest"), "--learners 'forest'"),
     (("--folds", "1"), "--folds = 1"),
+    (("--width", "nan"), "--width = nan"),
+    (("--every", "0"), "--every = 0"),
     (("--horizon", "10m"), "--horizon 10m: is shorter than a bar of 1h"),
     (("--model-bars", "7m"), "--model-bars '7m'"),
     (("--model-bars", "5m"), "--model-bars '5m': bars of 30m make 30m, 1h"),

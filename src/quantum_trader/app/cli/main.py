@@ -110,8 +110,8 @@ def _command(name: str, module_app: typer.Typer) -> Any:
 
 def _check_folders(args: list[str]) -> None:
     """Refuse an empty --state, --registry or --trials: as a path it would mean the current folder."""
-    given = [*pairwise(args), *((name, value) for one in args for name, equals, value in [one.partition("=")] if equals)]
-    for name, value in given:
+    joined = [(name, value) for name, equals, value in (one.partition("=") for one in args) if equals]
+    for name, value in (*pairwise(args), *joined):
         if name in _FOLDERS and not value.strip():
             raise ConfigError(f"{name} '': is empty; name a folder, such as {name} my-{name[2:]}")
 

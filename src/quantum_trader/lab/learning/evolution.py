@@ -315,8 +315,8 @@ def _paired(first: ModelEvidence, second: ModelEvidence) -> tuple[Floats, Floats
     _, mine, theirs = np.intersect1d(first.keys, second.keys, assume_unique=True, return_indices=True)
     if not len(mine):
         raise DataError(
-            f"models {first.model_id[:12]} and {second.model_id[:12]} have no out-of-sample sample in common; train one of "
-            "them again on data that overlap with the other one's tests"
+            f"models {first.model_id[:12]} and {second.model_id[:12]} have no out-of-sample sample in common; train "
+            "one of them again on data that overlap with the other one's tests"
         )
     differ = int((first.labels[mine] != second.labels[theirs]).sum())
     if differ:
