@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -359,6 +361,18 @@ def test_where_a_registry_lies_decides_nothing(tmp_path: Path) -> None:
     assert registry_folder(None) == Path.home() / ".local" / "state" / "quantum-trader" / "registry"
 
 
+def test_no_test_reaches_the_home_of_the_person(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What has no folder of its own lies in one of the session, also in another process; compiled kernels are shared.
+    """
+    session = tmp_path_factory.getbasetemp()
+    code = "from quantum_trader.app.runs.registries import registry_folder as f\nprint(f(None))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert session in registry_folder(None).parents
+    assert Path(told.strip()) == registry_folder(None)
+    assert session not in (Path.home() / ".cache").resolve().parents
+
+
 def test_the_commit_is_that_of_this_programs_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed program says none, not even inside another repository; a changed one says so."""
     def git(*words: str) -> str:
@@ -379,3 +393,93 @@ def test_the_commit_is_that_of_this_programs_repository(tmp_path: Path, monkeypa
     assert program_commit() == f"{git('rev-parse', 'HEAD')}+changes"
     monkeypatch.setenv("PATH", "")
     assert program_commit() == ""
+
+
+def test_a_damaged_model_hides_no_other(registry: Commands, tmp_path: Path) -> None:
+    """A file whose name is not UTF-8, one that steers a terminal, and a record of nonsense: the others are shown."""
+    one, two, three = (registered(registry, tmp_path, seed) for seed in (3, 4, 5))
+    models = registry.folder / "models"
+    for name in (b"bad\xff", b"bad\x1b[2J"):
+        Path(os.fsdecode(os.path.join(os.fsencode(models / one), name))).write_bytes(b"x")
+    record = models / two / "model.json"
+    document = json.loads(record.read_text())
+    document["record"]["data"] |= {"first_ns": "soon", "last_ns": 2**70}
+    document["record"]["data"]["\x1b[2J"] = "a\nb"
+    record.write_text(json.dumps(document))
+
+    listed, verified = registry("list").stdout, registry("verify", code=1).stdout
+
+    assert f"{three[:12]}  ok" in listed
+    for text in (listed, verified):
+        assert f"{one[:12]}  NOT OK" in text
+        assert r"bad\udcff is not in the record" in text
+        assert r"bad\x1b[2J is not in the record" in text
+        assert f"{two[:12]}  NOT OK" in text
+        assert "\x1b" not in text
+    assert r"bad\udcff" in registry("show", one).stdout
+    shown = registry("show", two).stdout
+    assert "first soon" in shown
+    assert "\x1b" not in shown
+    assert {model["model_id"]: model["ok"] for model in registry.json("list")["models"]} == {
+        one: False, two: False, three: True,
+    }
+
+
+def test_a_model_of_too_many_files_is_not_read(registry: Commands, tmp_path: Path) -> None:
+    """What was put beside its files is counted, and read only up to a bound."""
+    one = registered(registry, tmp_path, 3)
+    for number in range(80):
+        (registry.folder / "models" / one / f"extra-{number}").write_bytes(b"")
+
+    assert "holds more than 64 files" in registry("list").stdout
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[2J", "a\udcffb", "\u202egnp"])
+@pytest.mark.parametrize("words", [
+    ("registry", "promote", "123456", "--to", "shadow", "--reason"),
+    ("registry", "promote", "123456", "--to", "shadow", "--reason", "x", "--by"),
+    ("registry", "promote", "123456", "--to", "champion", "--reason", "x", "--without-evidence"),
+    ("registry", "rollback", "--reason"), ("registry", "distrust", "0" * 64, "--reason"),
+    ("registry", "import", "x.tar", "--reason"), ("gates", "enforce", "spread", "--state", "x", "--because"),
+    ("gates", "set", "margin=3", "--state", "x", "--because"), ("rollout", "rollback", "--state", "x", "--reason"),
+    ("pilot", "promote", "--to", "HYBRID", "--state", "x", "--reason"),
+    ("pilot", "set", "mode=OFF", "--state", "x", "--reason", "x", "--by"), ("halt", "--state", "x", "--reason"),
+])
+def test_what_is_recorded_is_a_line_that_can_be_shown(words: tuple[str, ...], text: str) -> None:
+    """A line break, an escape sequence, bytes that are no UTF-8, a reversed text: refused by the option's name."""
+    result = CliRunner().invoke(app, [*words, text])
+
+    assert result.exit_code == 2, result.output
+    assert f"{words[-1]} {text!r}: must be one line of printable characters" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--notes", "--commit"])
+def test_a_record_has_lines_that_can_be_shown(registry: Commands, option: str, tmp_path: Path) -> None:
+    """Notes and commit with control characters or bytes that are no UTF-8: the model is not registered."""
+    folder = saved(tmp_path / "pilot", 3)
+    for text in ("two\nlines", "\x1b[2J", "a\udcffb"):
+        refused = registry("register", str(folder), option, text, code=2)
+        assert f"= {text!r}: must be one line of printable characters" in refused.stderr
+    assert registry.json("list")["models"] == []
+
+
+def test_a_name_with_control_characters_is_shown_as_codes(registry: Commands) -> None:
+    """Of an error, too: whatever it repeats."""
+    refused = registry("show", "\x1b[2Jabcdef", code=2)
+    assert "\x1b" not in refused.stderr
+    missing = registry("import", "/nowhere/\x1b[2J.tar", code=2)
+    assert "\\x1b[2J.tar: cannot be read" in missing.stderr
+    assert "\x1b" not in missing.stderr
+
+
+def test_a_model_goes_to_another_registry_by_a_folder(registry: Commands, tmp_path: Path) -> None:
+    """Export into a folder that is not there, import that folder; another ending has a notice on standard error."""
+    one = registered(registry, tmp_path, 3)
+    key = registry.json("export", one, str(tmp_path / "out"))["own_key"]
+    other = Commands(tmp_path / "other")
+    assert "imported" in other("import", str(tmp_path / "out"), "--trust", key, *WHY).stdout
+
+    named = registry("export", one, str(tmp_path / "x.pkl"))
+
+    assert named.stderr.startswith(f"notice: {tmp_path / 'x.pkl'}: is a package of this program")
+    assert named.stdout == f"{tmp_path / 'x.pkl'}: {one}\n"

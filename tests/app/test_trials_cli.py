@@ -177,3 +177,24 @@ def test_the_ledger_lies_beside_the_registry(monkeypatch: pytest.MonkeyPatch) ->
     assert ledger_folder("named") == Path("named")
     monkeypatch.delenv("QUANTUM_TRADER_TRIALS")
     assert ledger_folder(None) == registry_folder(None).parent / "trials"
+
+
+@pytest.mark.parametrize("words", [
+    ("trials", "list", "--trials", ""), ("trials", "summary", "--registry", " "), ("registry", "list", "--registry="),
+    ("model", "train", "--trials="), ("status", "--state", ""),
+])
+def test_an_empty_folder_is_not_the_current_one(words: tuple[str, ...]) -> None:
+    """It is refused by its option, with what to give."""
+    refused = invoke(*words, code=2)
+    option = next(word for word in words if word.startswith("--")).rstrip("=")
+    assert refused.stderr == f"error: {option} '': is empty; name a folder, such as {option} my-{option[2:]}\n"
+
+
+def test_what_is_in_a_ledger_steers_no_terminal(tmp_path: Path) -> None:
+    """A label or a value with control characters is shown as codes."""
+    open_trials(tmp_path).record([made_trial(0, label="\x1b[2J", settings={"x": "\x1b[3J"})], "a run")
+    listed = invoke("trials", "list", "--trials", str(tmp_path)).stdout
+    shown = invoke("trials", "show", listed[:12], "--trials", str(tmp_path)).stdout
+    assert r"\x1b[2J" in listed
+    assert r"x \x1b[3J" in shown
+    assert "\x1b" not in listed + shown

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from quantum_trader.app.cli.gates_advice import advice_command
-from quantum_trader.app.cli.options import JsonOption, StateOption, acting_user
+from quantum_trader.app.cli.options import JsonOption, StateOption, acting_user, one_line
 from quantum_trader.app.report.gates import gate_name, limit_words
 from quantum_trader.domain.clock import from_ns
-from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.errors import ConfigError, escaped
 from quantum_trader.models.gates import GATES, MODES, GateSettings, gate_place
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ OptionalGate = Annotated[
 OptionalState = Annotated[
     Path | None, typer.Option("--state", metavar="DIR", help="State folder of a run; the defaults when left out.")
 ]
-BecauseOption = Annotated[str, typer.Option("--because", "--reason", metavar="TEXT", help="Why; it is recorded.")]
+BecauseOption = Annotated[
+    str, typer.Option("--because", "--reason", metavar="TEXT", help="Why; it is recorded.", callback=one_line)
+]
 
 
 app.command("advice")(advice_command)
@@ -310,7 +312,8 @@ def _say_change(change: GatesChange) -> None:
     """Print one change: who, when, what, why, and its effect."""
     when = from_ns(change.ts_ns).isoformat(timespec="seconds")
     what = f"{change.action} {change.gate}".strip() + (" (forced)" if change.forced else "")
-    typer.echo(f"{change.revision}. {when} {change.actor}: {what}" + (f" - {change.reason}" if change.reason else ""))
+    why = f" - {change.reason}" if change.reason else ""
+    typer.echo(escaped(f"{change.revision}. {when} {change.actor}: {what}{why}"))
     for key in change.after:
         typer.echo(f"   {key}: {_value(change.before.get(key))} -> {_value(change.after[key])}")
     for item in change.unmet:

@@ -120,6 +120,7 @@ class JudgedSignals(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     gate_inputs: Floats  # (N, 10) models.gates.GateInputs
     gate_limits: Floats  # (N, 7) models.gates.GateLimits that were in force
     features: Floats  # (N, K) models.entry_features
+    record_numbers: Ints  # (N, 2) in the journal: of the record of the features, of that of the result; 0: no result
     outcome: npt.NDArray[np.int8]  # RESOLVED, OPEN, VOID, NONE
     entry_ns: Ints  # open of the bar that filled the shadow trade; 0 without a result
     end_ns: Ints  # when the shadow trade's result was known; 0 without one
@@ -184,17 +185,17 @@ def judged_signals_in(lake: Lake) -> JudgedSignals:
     Raises DataError for a record that does not have the fields of its kind.
     """
     judged = list(_records(lake, "signal.judged", _Judged))
-    for _, one in judged:
+    for _, _, one in judged:
         _check_width(lake, one.signal_id, "gates", len(one.gates), GATE_COUNT)
-    decided = {one.signal_id: one for _, one in _records(lake, "signal.decided", _Decided)}
-    given = {one.signal_id: one.model for _, one in _records(lake, "signal.generated", _Given)}
-    inputs = {one.signal_id: one for _, one in _records(lake, "signal.inputs", _Inputs)}
+    decided = {one.signal_id: one for _, _, one in _records(lake, "signal.decided", _Decided)}
+    given = {one.signal_id: one.model for _, _, one in _records(lake, "signal.generated", _Given)}
+    inputs = {one.signal_id: one for _, _, one in _records(lake, "signal.inputs", _Inputs)}
     for known in inputs.values():
         _check_width(lake, known.signal_id, "account", len(known.account), account_column.SIZE)
         _check_width(lake, known.signal_id, "request", len(known.request), len(EntryRequest._fields))
-    ended = {one.signal_id: (ts_ns, one) for ts_ns, one in _records(lake, "shadow.closed", _Ended)}
-    rows = [(ts_ns, one) for ts_ns, one in judged if one.signal_id in decided]  # a decision under way has no reason yet
-    holes: dict[str, int] = {one.symbol: ts_ns for ts_ns, one in _records(lake, "market.hole", _Hole)}
+    ended = {one.signal_id: (number, ts_ns, one) for number, ts_ns, one in _records(lake, "shadow.closed", _Ended)}
+    rows = [found for found in judged if found[2].signal_id in decided]  # a decision under way has no reason yet
+    holes: dict[str, int] = {one.symbol: ts_ns for _, ts_ns, one in _records(lake, "market.hole", _Hole)}
     found = _table(rows, decided, given, inputs, ended, holes)
     span = lake.sql("select min(ts_ns) as first, max(ts_ns) as last from events").to_pylist()[0]
     return msgspec.structs.replace(
@@ -211,30 +212,30 @@ def _check_width(lake: Lake, signal_id: str, key: str, found: int, needed: int) 
         )
 
 
-def _records(lake: Lake, kind: str, data: type[T]) -> Iterator[tuple[int, T]]:
-    """Time and data of the records of one *kind*, in order."""
+def _records(lake: Lake, kind: str, data: type[T]) -> Iterator[tuple[int, int, T]]:
+    """Number, time and data of the records of one *kind*, in order."""
     line, content = msgspec.json.Decoder(_Line), msgspec.json.Decoder(data)
-    for _, _, payload in lake.lines(kind=kind):
+    for number, _, payload in lake.lines(kind=kind):
         try:
             record = line.decode(payload)
-            yield record.ts_ns, content.decode(record.data)
+            yield number, record.ts_ns, content.decode(record.data)
         except msgspec.DecodeError as error:
             raise DataError(f"{lake.directory}: a record of {kind} cannot be read ({error})") from None
 
 
 def _table(
-    rows: list[tuple[int, _Judged]], decided: Mapping[str, _Decided], given: Mapping[str, str],
-    inputs: Mapping[str, _Inputs], ended: Mapping[str, tuple[int, _Ended]], holes: Mapping[str, int],
+    rows: list[tuple[int, int, _Judged]], decided: Mapping[str, _Decided], given: Mapping[str, str],
+    inputs: Mapping[str, _Inputs], ended: Mapping[str, tuple[int, int, _Ended]], holes: Mapping[str, int],
 ) -> JudgedSignals:
     """The records as arrays; *holes*: when the data of a symbol last ended for more than a day."""
-    known_ns = max((ts_ns for ts_ns, _ in (*rows, *ended.values())), default=0)
-    judged = [one for _, one in rows]
+    known_ns = max((ts_ns for _, ts_ns, _ in (*rows, *ended.values())), default=0)
+    judged = [one for _, _, one in rows]
     ids = [one.signal_id for one in judged]
     decisions = [decided[one] for one in ids]
     known = [inputs.get(one) for one in ids]
     ends = [ended.get(one) for one in ids]
-    results = [end[1] if end is not None else None for end in ends]
-    ts_ns = np.array([moment for moment, _ in rows], dtype=np.int64)
+    results = [end[2] if end is not None else None for end in ends]
+    ts_ns = np.array([moment for _, moment, _ in rows], dtype=np.int64)
     return JudgedSignals(
         signal_ids=tuple(ids), symbols=tuple(one.symbol for one in judged),
         models=tuple(given.get(one, "") for one in ids), modes=tuple(one.mode for one in judged),
@@ -248,14 +249,17 @@ def _table(
         gate_inputs=_numbers((one.gates if one is not None else () for one in known), len(GateInputs._fields)),
         gate_limits=_numbers((one.gate_limits if one is not None else () for one in known), len(GateLimits._fields)),
         features=_numbers((_features(one) for one in judged), len(ENTRY_FEATURES)),
+        record_numbers=np.array([
+            (row[0], end[0] if end is not None else 0) for row, end in zip(rows, ends, strict=True)
+        ], dtype=np.int64).reshape(-1, 2),
         outcome=np.array(
             [
                 _outcome(end, decision, known_ns - moment, is_cut=holes.get(one.symbol, 0) >= moment)
-                for (moment, one), decision, end in zip(rows, decisions, results, strict=True)
+                for (_, moment, one), decision, end in zip(rows, decisions, results, strict=True)
             ], dtype=np.int8,
         ),
         entry_ns=np.array([one.entry_ns if one is not None else 0 for one in results], dtype=np.int64),
-        end_ns=np.array([end[0] if end is not None else 0 for end in ends], dtype=np.int64),
+        end_ns=np.array([end[1] if end is not None else 0 for end in ends], dtype=np.int64),
         net_bps=_result(results, "net_bps"), cost_bps=_result(results, "cost_bps"),
         funding_bps=_result(results, "funding_bps"), r=_result(results, "r"),
         by_score=np.array([one is not None and one.quantity is not None for one in known], dtype=np.bool_),
