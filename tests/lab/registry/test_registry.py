@@ -459,10 +459,3 @@ def test_a_record_has_checked_fields() -> None:
     for name in ("../a", "/a", "a/b", "", ".hidden", "a" * 65, "a\n", "a\\b"):
         with pytest.raises(InputError, match="without folder"):
             files_of({name: b""})
-
-
-def test_a_folder_that_holds_no_registry_is_named(tmp_path: Path) -> None:
-    """StateError says what to do, and nothing is made."""
-    (tmp_path / "models").write_text("a file")
-    with pytest.raises(StateError, match="name the folder of a registry with --registry"):
-        opened(tmp_path).model_ids()
