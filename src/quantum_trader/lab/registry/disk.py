@@ -139,7 +139,8 @@ class RegistryFolder:
             return []
         except NotADirectoryError:
             raise StateError(
-                f"{folder}: is no folder, and the models lie in one; move it away, or name the folder of a registry with --registry"
+                f"{folder}: is no folder, and the models lie in one; move it away, or name the folder of a registry "
+                "with --registry"
             ) from None
         except OSError as error:
             raise StateError(f"{folder}: cannot be read: {error.strerror or error}; let this user read it") from None
