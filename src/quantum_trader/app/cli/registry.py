@@ -354,7 +354,7 @@ def change_text(change: RegistryChange) -> str:
 
 def _is_time(key: str, value: object) -> bool:
     """Whether *value* is a time in ns: an altered record is shown too, whatever it holds."""
-    return key.endswith("_ns") and isinstance(value, int) and abs(value) < _LATEST_NS
+    return key.endswith("_ns") and isinstance(value, int) and 0 <= value < _LATEST_NS
 
 
 def _say(lines: Iterable[str]) -> None:
