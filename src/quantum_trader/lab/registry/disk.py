@@ -139,8 +139,8 @@ class RegistryFolder:
             return []
         except NotADirectoryError:
             raise StateError(
-                f"{folder}: is no folder, and the models lie in one; move it away, or name the folder of a registry "
-                "with --registry"
+                f"{folder}: is no folder, and the models lie in one; name the folder of a registry with --registry, or "
+                "move the file away, then register or import the models again"
             ) from None
         except OSError as error:
             raise StateError(f"{folder}: cannot be read: {error.strerror or error}; let this user read it") from None
