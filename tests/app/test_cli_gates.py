@@ -138,7 +138,8 @@ def test_history_tells_who_why_before_after_and_the_effect(state: Path) -> None:
     assert "ann: enforce volume (forced) - thin hours" in text
     assert "scalp.min_volume_ratio: 0.5 -> 0.9" in text
     assert "condition not met" in text
-    assert "signals on record: passed" in text
+    assert "signals on record the enforced gates let through" in text
+    assert "volume by itself lets through" in text
 
 
 def test_set_changes_a_limit_with_a_reason_and_shows_its_effect(state: Path) -> None:
@@ -282,3 +283,10 @@ def test_no_trades_names_the_gate_and_its_threshold(tmp_path: Path) -> None:
     assert "spread above the gate's limit" in told
     assert "lets through: at most 0 bps (mode scalp)" in told
     assert "gates observe spread --state DIR" in told
+
+
+def test_enforcing_an_enforced_gate_does_not_say_that_it_stays_observed(state: Path) -> None:
+    """It is enforced, and nothing was changed."""
+    said = invoke("enforce", "volume", "--state", state, code=1)
+    assert said.strip() == "volume is enforced already; nothing was changed."
+    assert shown("enforce", "volume", "--state", state, code=1)["enforced"] is True

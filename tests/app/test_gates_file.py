@@ -209,3 +209,18 @@ def test_the_plan_of_a_start_says_which_gates_are_enforced(tmp_path: Path) -> No
     assert "as gates.json in the state folder says" in planned_gates(GateSettings(), tmp_path)
     (tmp_path / GATES_FILE).write_bytes(b"{")
     assert planned_gates(SPREAD, tmp_path).startswith("observed: gates.json is damaged")
+
+
+def test_a_file_that_counts_from_anew_reaches_the_record_with_who_and_why(tmp_path: Path) -> None:
+    """A command line has set a damaged file aside meanwhile: its changes are numbered from one again."""
+    made = world()
+    follower = follow(made, tmp_path)
+    GatesFile(tmp_path).write(after(5))
+    assert [one["revision"] for one in take(made, follower)] == [1, 2, 3, 4, 5]
+    (tmp_path / GATES_FILE).write_bytes(b"{")
+    command = GatesFile(tmp_path, now_ns=NOW)
+    assert "set aside" in command.notice
+    command.write(changed(command.state, SPREAD, now_ns=NOW, actor="ann", action="set", reason="again"))
+    told = [(one["revision"], one.get("reason", "")[:5]) for one in take(made, follower)]
+    assert told == [(1, "gates"), (2, "again")]
+    assert take(made, follower) == []

@@ -176,6 +176,13 @@ def test_why_not_in_the_pause_after_a_refused_signal_tells_why_that_was_refused(
     assert "in this direction is not over. When it was last a signal (s" in found.summary
     assert found.signal.explanation.summary in found.summary
     assert found.what_to_change == (found.signal.explanation.what_to_change if found.signal.recorded_reason else ())
+    assert found.as_of == (found.signal.time if found.signal.recorded_reason else "")  # they are not the decision's
+    symbol, ts_ns = states_of(tmp_path, "NEAR_HALF")
+    found = why_nothing(tmp_path, symbol, ts_ns)
+    assert found.forecast is not None
+    assert f"it was {found.forecast.confidence:.3f} for the likelier direction" in found.summary
+    assert "a signal needs 0.515" in found.summary
+    assert found.what_to_change[0].startswith("probability of the likelier direction: at least 0.515 instead of 0.5")
 
 
 def test_why_not_of_a_traded_signal_says_that_it_was_traded(state: Path) -> None:
@@ -195,6 +202,10 @@ def test_why_not_outside_the_recording_and_of_another_symbol(state: Path) -> Non
     assert "first bar was complete" in early.summary
     with pytest.raises(InputError, match="did you mean BTCUSDT"):
         why_nothing(state, "BTCUSD", first)
+    with pytest.raises(InputError, match="did you mean ETHUSDT"):
+        why_nothing(state, "eth", first)
+    with pytest.raises(InputError, match="it trades BTCUSDT, EOSUSDT"):  # and not ETHUSDT, which ends alike
+        why_nothing(state, "DOGEUSDT", first)
     result = CliRunner().invoke(app, ["why-not", "BTCUSDT", "--at", "soon", "--state", str(state)])
     assert result.exit_code != 0
     assert "--at = 'soon'" in str(result.exception) or "--at" in result.output

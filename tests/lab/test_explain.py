@@ -19,6 +19,7 @@ from quantum_trader.lab.explain.kernel import APPROVED, FOUND, NUMBER, WHOLE
 from quantum_trader.lab.explain.row import RULES
 from quantum_trader.lab.explain.search import Decision, FoundChange
 from quantum_trader.lab.explain.words import UNCHANGEABLE, rounded
+from quantum_trader.policy import layout as pol
 from quantum_trader.risk import account_column as acc
 
 QUICK, LONG = 250, 10_000  # decisions at random
@@ -344,3 +345,21 @@ def test_the_policy_explains_itself_by_the_rules_that_fired(enforced: list[Recor
     assert any(rule.startswith("A4 ") for rule in told.rules)
     without = explain_inputs(inputs, msgspec.structs.replace(context, profile=()))
     assert {one.input for one in without.changes} | {one.input for one in without.joint} >= {"policy_gate"}
+
+
+def test_a_symbol_barred_for_its_cost_alone_has_a_margin(approved: Recorded) -> None:
+    """The round trip in R beside the profile's most, and a change of the cost that turns it."""
+    inputs, context, _ = approved
+    dear = 0.2
+    row = list(inputs.policy_market)
+    row[pol.IN_COST_IN_R] = dear
+    barred = fields(list(inputs.policy), 1, 0.0)
+    told = explain_inputs(msgspec.structs.replace(
+        with_market(inputs, 0, dear), switches=(1,) * len(inputs.switches), policy=barred, used=barred,
+        policy_market=tuple(row),
+    ), context)
+    most = context.profile[pol.PROFILE_MAX_COST_R]
+    assert told.reason == "SYMBOL_FILTER"
+    assert (told.observed, told.limit, told.unit) == (dear, most, "R")
+    assert told.margin == pytest.approx(most - dear)
+    assert "cost_in_r" in {one.input for one in (*told.changes, *told.joint)}

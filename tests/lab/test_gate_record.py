@@ -111,3 +111,14 @@ def test_evidence_is_the_mean_result_of_what_a_gate_refuses() -> None:
     won = gate_evidence(history(wide_spread(120, 0.6)), SCALP, "spread").interval
     assert won is not None
     assert won[0] > 0.0
+
+
+def test_a_limit_of_an_observed_gate_has_an_effect_of_its_own() -> None:
+    """What passes the enforced gates stays as it is; the gate by itself would let another share through."""
+    known = history(wide_spread(60, -0.5))
+    wider = msgspec.structs.replace(SCALP, scalp=msgspec.structs.replace(SCALP.scalp, max_spread_bps=9.0))
+    effect = effect_of_change(known, SCALP, wider)
+    assert (effect.before.passed.value, effect.after.passed.value) == (1.0, 1.0)
+    (spread,) = effect.by_gate
+    assert (spread.gate, spread.before.passed.value, spread.after.passed.value) == ("spread", 0.5, 1.0)
+    assert (spread.before.won.value, spread.after.won.value) == (1.0, 0.5)

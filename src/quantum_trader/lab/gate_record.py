@@ -158,6 +158,14 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
     mean_r: GateEstimate  # and their mean result
 
 
+class LimitEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """What other limits of one gate would have done by themselves, enforced or not; of the measured signals."""
+
+    gate: str
+    before: Outcomes
+    after: Outcomes
+
+
 class GatesEffect(msgspec.Struct, frozen=True, kw_only=True):
     """What a change of the gates would have done to the signals on record."""
 
@@ -166,15 +174,20 @@ class GatesEffect(msgspec.Struct, frozen=True, kw_only=True):
     after: Outcomes
     newly_refused: GateEstimate  # mean R of the signals that only the settings before let through
     newly_passed: GateEstimate  # and of those that only the settings after let through
+    by_gate: tuple[LimitEffect, ...] = ()  # of the gates that would have judged a signal otherwise
 
 
 def outcomes(history: GateHistory, settings: GateSettings) -> Outcomes:
     """What the enforced gates of *settings* let through of *history*."""
     enforced = settings.enforced_bits
-    passes = [not refused_by(one, settings) & enforced for one in history.signals]
-    known = resolved([one for one, passed in zip(history.signals, passes, strict=True) if passed])
+    return _outcomes(history.signals, [not refused_by(one, settings) & enforced for one in history.signals])
+
+
+def _outcomes(signals: Sequence[GatedSignal], passes: Sequence[bool]) -> Outcomes:
+    """What became of those of *signals* that pass."""
+    known = resolved([one for one, passed in zip(signals, passes, strict=True) if passed])
     return Outcomes(
-        passed=gate_estimate(history.signals, [float(one) for one in passes], is_share=True, at_once=True),
+        passed=gate_estimate(signals, [float(one) for one in passes], is_share=True, at_once=True),
         won=gate_estimate(known, [1.0 if one.r > 0.0 else 0.0 for one in known], is_share=True),
         mean_r=gate_estimate(known, [one.r for one in known]),
     )
@@ -182,16 +195,34 @@ def outcomes(history: GateHistory, settings: GateSettings) -> Outcomes:
 
 def effect_of_change(history: GateHistory, before: GateSettings, after: GateSettings) -> GatesEffect:
     """What changing the gates from *before* to *after* would have done to the signals of *history*."""
-    was = [not refused_by(one, before) & before.enforced_bits for one in history.signals]
-    now = [not refused_by(one, after) & after.enforced_bits for one in history.signals]
+    old, new = ([refused_by(one, settings) for one in history.signals] for settings in (before, after))
+    was, now = [not bits & before.enforced_bits for bits in old], [not bits & after.enforced_bits for bits in new]
     pairs = list(zip(history.signals, was, now, strict=True))
-    lost = resolved([one for one, old, new in pairs if old and not new])
-    gained = resolved([one for one, old, new in pairs if new and not old])
+    lost = resolved([one for one, passed, passes in pairs if passed and not passes])
+    gained = resolved([one for one, passed, passes in pairs if passes and not passed])
     return GatesEffect(
-        signals=len(history.signals), before=outcomes(history, before), after=outcomes(history, after),
+        signals=len(history.signals), before=_outcomes(history.signals, was), after=_outcomes(history.signals, now),
         newly_refused=gate_estimate(lost, [one.r for one in lost]),
-        newly_passed=gate_estimate(gained, [one.r for one in gained]),
+        newly_passed=gate_estimate(gained, [one.r for one in gained]), by_gate=_by_gate(history, old, new),
     )
+
+
+def _by_gate(history: GateHistory, old: Sequence[int], new: Sequence[int]) -> tuple[LimitEffect, ...]:
+    """The effect of each gate by itself, from the bits of the gates that refuse each signal before and after."""
+    found = []
+    for place, gate in enumerate(GATES):
+        rows = [
+            (one, not was >> place & 1, not now >> place & 1)
+            for one, was, now in zip(history.signals, old, new, strict=True)
+            if not unmeasured_gates(one.inputs) >> place & 1
+        ]
+        if any(was is not now for _, was, now in rows):
+            signals = [one for one, _, _ in rows]
+            found.append(LimitEffect(
+                gate=gate, before=_outcomes(signals, [was for _, was, _ in rows]),
+                after=_outcomes(signals, [now for _, _, now in rows]),
+            ))
+    return tuple(found)
 
 
 # ---- evidence ------------------------------------------------------------------------------------------------------

@@ -297,14 +297,17 @@ def _confirm(outcome: GatesState | GateRefused, as_json: bool) -> None:
 def _refuse(refusal: GateRefused, as_json: bool) -> NoReturn:
     from quantum_trader.policy.rollout import ALREADY
 
+    is_enforced = any(item.condition == ALREADY for item in refusal.unmet)
     if as_json:
-        _print_json({"enforced": False, "gate": refusal.gate, "unmet": [item.text for item in refusal.unmet]})
+        _print_json({"enforced": is_enforced, "gate": refusal.gate, "unmet": [item.text for item in refusal.unmet]})
+        raise typer.Exit(REFUSED)
+    if is_enforced:
+        typer.echo(f"{gate_name(refusal.gate)} is enforced already; nothing was changed.", err=True)
         raise typer.Exit(REFUSED)
     typer.echo(f"{gate_name(refusal.gate)} stays observed:", err=True)
     for item in refusal.unmet:
         typer.echo(f"  - {item.text}", err=True)
-    if all(item.condition != ALREADY for item in refusal.unmet):
-        typer.echo('To enforce it anyway: --force --because "why"', err=True)
+    typer.echo('To enforce it anyway: --force --because "why"', err=True)
     raise typer.Exit(REFUSED)
 
 
@@ -332,8 +335,12 @@ def _value(value: Any) -> str:
 def _effect_lines(effect: GatesEffect) -> list[str]:
     """The effect of a change on the signals on record, in sentences."""
     lines = [
-        f"on {effect.signals:,} signals on record: passed {_outcome_words(effect.before)} before, "
-        f"{_outcome_words(effect.after)} after"
+        f"on {effect.signals:,} signals on record the enforced gates let through {_outcome_words(effect.before)} "
+        f"before, {_outcome_words(effect.after)} after"
+    ]
+    lines += [
+        f"{gate_name(one.gate)} by itself lets through {_outcome_words(one.before)} before, "
+        f"{_outcome_words(one.after)} after" for one in effect.by_gate
     ]
     for name, one in (("newly refused", effect.newly_refused), ("newly passed", effect.newly_passed)):
         if one.count and one.value is not None:

@@ -153,7 +153,7 @@ def _why_not_lines(found: WhyNot, state: Path) -> Iterator[str]:
         yield f"In force then: {'; '.join(found.halts)}"
     if found.what_to_change:
         yield ""
-        yield "What would change it:"
+        yield f"What would have changed it at {found.as_of}:" if found.as_of else "What would change it:"
         yield from (f"  {line}" for line in found.what_to_change)
     if found.signal is not None:
         yield ""

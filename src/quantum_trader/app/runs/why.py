@@ -23,9 +23,11 @@ from quantum_trader.lab.explain import DecisionContext, Explanation, explain_inp
 from quantum_trader.models.forecast import ENTER_AT
 from quantum_trader.models.forecasts import Lack
 from quantum_trader.policy.profiles import OrchestratorConfig, profile_vector
+from quantum_trader.signals.settings import SignalSettings
 
 _ID: Final = re.compile(r"(?:s|tr|i)?0*(\d{1,18})", re.IGNORECASE | re.ASCII)
 _NEAREST: Final = 4  # ids that are offered for one that is not there
+_ALIKE: Final = 0.75  # of a symbol to the one that may be meant; most symbols end alike
 _OLD: Final = "was recorded by an older version of this program, which did not keep"
 _SIGNAL_KINDS: Final = ("signal.generated", "signal.judged", "signal.inputs", "signal.decided", "trade.closed")
 
@@ -70,6 +72,7 @@ class WhyNot(msgspec.Struct, frozen=True, kw_only=True):
     state: str  # engine.model_records.TargetState, or OUTSIDE, NO_DECISION, NOT_RECORDED
     summary: str
     what_to_change: tuple[str, ...] = ()
+    as_of: str = ""  # UTC time of the signal whose inputs they change, where it is not the decision's
     forecast: ForecastSaid | None = None
     signal: SignalExplained | None = None  # the one that decided
     halts: tuple[str, ...] = ()  # in force at the time
@@ -266,6 +269,8 @@ def why_nothing(state: Path, symbol: str, at_ns: int) -> WhyNot:
         return _not(symbol, at_ns, state_of.value, _warming(made, symbol), ("More bars of it.",), **common)
     if state_of is TargetState.SMALL:
         return _small(symbol, at_ns, told, common)
+    if state_of is TargetState.NEAR_HALF:
+        return _near_half(records, symbol, at_ns, made, told, common)
     if state_of is TargetState.STOPPED_OUT:
         return _not(symbol, at_ns, state_of.value, _stopped(records, symbol, at_ns), (
             f"The score: below {ENTER_AT:g} in size, or of the other sign.",
@@ -284,7 +289,8 @@ def _known_symbol(records: RunRecords, symbol: str, at_ns: int) -> str:
     known: list[str] = started["symbols"]
     wanted = symbol.strip().upper()
     if wanted not in known:
-        near = difflib.get_close_matches(wanted, known, 1, 0.3)
+        near = [one for one in known if wanted and one.startswith(wanted)]  # BTC for BTCUSDT
+        near = near or difflib.get_close_matches(wanted, known, 1, _ALIKE)
         hint = f"did you mean {near[0]}?" if near else f"it trades {', '.join(known[:20])}"
         raise InputError(f"SYMBOL = {brief(symbol)}: is not traded by this run; {hint}")
     return wanted
@@ -378,7 +384,8 @@ def _with_last(
     return _not(
         symbol, at_ns, state.value,
         f"{said} When it was last a signal ({found.signal_id}, {found.time}): {told.summary}",
-        told.what_to_change if found.recorded_reason else (), signal=found, **common,
+        told.what_to_change if found.recorded_reason else (), signal=found,
+        as_of=found.time if found.recorded_reason else "", **common,
     )
 
 
@@ -405,6 +412,29 @@ def _small(symbol: str, at_ns: int, told: ForecastSaid, common: Mapping[str, Any
     )
     advice = f"score: at least {ENTER_AT:g} or at most -{ENTER_AT:g} instead of {score:+.2f}"
     return _not(symbol, at_ns, TargetState.SMALL.value, said, (advice,), **common)
+
+
+def _near_half(
+    records: RunRecords, symbol: str, at_ns: int, made: Mapping[str, Any], told: ForecastSaid,
+    common: Mapping[str, Any],
+) -> WhyNot:
+    """The intraday ensemble's probability of a direction beside the one that a signal needs."""
+    state, said = TargetState.NEAR_HALF, state_words(TargetState.NEAR_HALF)
+    needed = _signal_settings(records, at_ns)
+    if needed is None or told.confidence is None:
+        return _not(symbol, at_ns, state.value, _sentence(symbol, made, said), **common)
+    said += f": it was {told.confidence:.3f} for the likelier direction, and a signal needs {needed.edge:g}"
+    advice = f"probability of the likelier direction: at least {needed.edge:g} instead of {told.confidence:.3f}"
+    return _not(symbol, at_ns, state.value, _sentence(symbol, made, said), (advice,), **common)
+
+
+def _signal_settings(records: RunRecords, at_ns: int) -> SignalSettings | None:
+    """The settings of the ensemble that were in force; None where they cannot be read."""
+    started = records.last("run.started", at_ns)
+    try:
+        return msgspec.convert(started["effective"]["signals"], SignalSettings)  # type: ignore[index]
+    except (TypeError, KeyError, msgspec.ValidationError, ConfigError):
+        return None
 
 
 def _stopped(records: RunRecords, symbol: str, at_ns: int) -> str:
