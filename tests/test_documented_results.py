@@ -92,8 +92,12 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("pilot", "learnability"): "tests/pilot/training/test_learnability.py",
     **dict.fromkeys(
         [("registry", name) for name in (
-            "list", "show", "register", "promote", "rollback", "export", "import", "verify", "distrust",
+            "list", "show", "register", "promote", "rollback", "export", "import", "verify", "distrust", "ready",
+            "compare",
         )], "tests/app/test_registry_cli.py",
+    ),
+    **dict.fromkeys(
+        [("registry", name) for name in ("live", "which", "trades", "outcomes")], "tests/app/test_followed_signals.py",
     ),
     **dict.fromkeys(
         [("gates", name) for name in ("show", "set", "enforce", "observe", "history", "targets", "defaults")],
@@ -108,7 +112,10 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("pilot", "evaluate"): "tests/app/test_pilot_evaluate.py",
     ("pilot", "walk-forward"): "tests/app/test_pilot_evaluate.py",
 }
-NEEDS = ("--data ", "--intents ", "--speed ", "--venue ", " my_data", " live-run")  # a store, a file, hours, a server
+NEEDS = (  # a store, a file, hours, a server, a trained model
+    "--data ", "--intents ", "--speed ", "--venue ", " my_data", " live-run", " gates.yaml", " observed.toml",
+    " build/learned", " registry:",
+)
 
 
 def queries() -> list[tuple[str, str]]:
