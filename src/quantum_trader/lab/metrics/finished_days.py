@@ -57,8 +57,10 @@ class FinishedDays:
 
     def keep(self, day: str, events: int, values: Sequence[MetricValue]) -> bool:
         """Keep the *values* of *day*; False where the folder cannot be written."""
-        kept = _Kept(format=_FORMAT, catalogue=self._catalogue, events=events, values=sorted(values, key=attrgetter("key")))
-        content = msgspec.json.encode(kept)
+        ordered = sorted(values, key=attrgetter("key"))
+        content = msgspec.json.encode(
+            _Kept(format=_FORMAT, catalogue=self._catalogue, events=events, values=ordered)
+        )
         try:
             write_private(self._path(day), _checksum(content) + b"\n" + content)
         except StateError:
