@@ -1,0 +1,225 @@
+"""Rules of comparisons: a comparing word rests on a claim that is true, of the figures that stand beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from quantum_trader.lab.metrics.values import MetricKey
+from quantum_trader.lab.statements.claims import DAY, BoundClaim, is_true
+from quantum_trader.lab.statements.flaws import Flaw
+from quantum_trader.lab.statements.language import DIMENSIONS, Relation
+from quantum_trader.lab.statements.reading import Noun, Reading, Token, singular
+from quantum_trader.lab.statements.words import (
+    CLASSES,
+    CONDITIONS,
+    DENIALS,
+    GAIN_WORDS,
+    LOSS_WORDS,
+    RELATIONS_OF,
+    SIGNIFICANCE_WORDS,
+    TARGET_RELATIONS,
+    TARGET_WORDS,
+    negates,
+)
+
+_FROM: Final = frozenset({"from", "than", "against", "versus"})
+_WORDS_BACK: Final = 4
+_TWICE: Final = next(one.words for one in CLASSES if one.name == "twice")
+_HALF: Final = next(one.words for one in CLASSES if one.name == "half")
+_NONE: Final = next(one.words for one in CLASSES if one.name == "none")
+_DIMENSION_WORDS: Final = {**{one: one for one in DIMENSIONS}, "day": DAY, "pair": "symbol", "coin": "symbol"}
+
+
+class Mention(msgspec.Struct, frozen=True, kw_only=True):
+    """What a clause speaks of: figures, and nouns that stand for figures."""
+
+    keys: tuple[MetricKey, ...]
+    nouns: tuple[Noun, ...]
+
+
+def known_claims(reading: Reading) -> Iterable[Flaw]:
+    """What a claim names is in the snapshot."""
+    for what in reading.false_references:
+        yield Flaw(rule="known_claims", what=what, advice="claim what the snapshot has")
+
+
+def true_claims(reading: Reading) -> Iterable[Flaw]:
+    """Every claim is true, whether a word rests on it or not."""
+    for claim in reading.claims:
+        if not is_true(claim, reading.snapshot):
+            yield Flaw(rule="true_claims", what=_told(claim), advice="it does not hold: say what the figures say")
+
+
+def _told(claim: BoundClaim) -> str:
+    return f"{claim.left} {claim.relation}{f' {claim.right}' if claim.right else ''}"
+
+
+def comparisons(reading: Reading) -> Iterable[Flaw]:
+    """Each comparing word rests on a claim of its kind about everything that its clause speaks of."""
+    for clause in range(reading.clauses):
+        words, mention = reading.words(clause), _mention(reading, clause)
+        for token in words:
+            allowed = _allowed(token, words)
+            if allowed is None:
+                continue
+            claims = [one for one in reading.claims if one.relation in allowed]
+            if not any(_is_visible(one, mention, reading, clause) for one in claims):
+                yield Flaw(rule="comparisons", what=token.text,
+                            advice=f"needs a claim ({', '.join(sorted(allowed)) or 'none fits'}) of what it speaks of")
+            elif not _covers(claims, mention):
+                yield Flaw(rule="comparisons", what=token.text, advice="the clause names figures its claim is not of")
+
+
+def _allowed(token: Token, words: list[Token]) -> frozenset[Relation] | None:
+    """The relations that *token* may rest on among the *words* of its clause; None where it compares nothing."""
+    word, around = token.lower, {one.lower for one in words}
+    relations = RELATIONS_OF.get(word)
+    if relations is None:
+        return None
+    if word in SIGNIFICANCE_WORDS:
+        denied = bool(around & DENIALS) or any(negates(one) for one in around)
+        return frozenset({Relation.NOT_SIGNIFICANT if denied else Relation.SIGNIFICANT})
+    if word in _NONE and around & SIGNIFICANCE_WORDS:
+        return None
+    if word in TARGET_WORDS and not _says_how(word, around):
+        return frozenset()
+    if word in _TWICE:
+        return _factor(around, Relation.TWICE, Relation.MORE_THAN_TWICE, "more", "less")
+    if word in _HALF:
+        return _factor(around, Relation.HALF, Relation.LESS_THAN_HALF, "less", "more")
+    if word == "most" and not _follows_the(token, words):
+        return frozenset({Relation.MOST})
+    return relations
+
+
+def _says_how(word: str, around: set[str]) -> bool:
+    """Whether another word of the clause says on which side of its target a figure is."""
+    return any(RELATIONS_OF.get(one, frozenset()) & TARGET_RELATIONS for one in around - {word})
+
+
+def _factor(around: set[str], exact: Relation, beyond: Relation, beyond_word: str, other: str) -> frozenset[Relation]:
+    if other in around:
+        return frozenset()
+    return frozenset({beyond if beyond_word in around else exact})
+
+
+def _follows_the(token: Token, words: list[Token]) -> bool:
+    return any(one.lower == "the" and one.end == token.start - 1 for one in words)
+
+
+def _mention(reading: Reading, clause: int) -> Mention:
+    """What *clause* speaks of; where that is nothing, what the clause before it does."""
+    for number in range(clause, -1, -1):
+        keys = tuple(reading.figures(number))
+        named = tuple(
+            one for one in reading.nouns if reading.tokens[one.first].clause == number and not one.after_of
+        )
+        if keys or named:
+            return Mention(keys=keys, nouns=named)
+    return Mention(keys=(), nouns=())
+
+
+def _is_visible(claim: BoundClaim, mention: Mention, reading: Reading, clause: int) -> bool:
+    """Whether a reader sees what *claim* is about: its left side and, where it has one, its right side."""
+    left = claim.left in mention.keys or _is_named(claim.left, mention, reading)
+    if not left:
+        return False
+    if claim.right is None:
+        return claim.over == "" or _says_over(claim.over, reading, clause)
+    if claim.right in mention.keys or claim.right in reading.figures() or claim.right_is_the_day_before:
+        return True
+    other_day = claim.right.day != claim.left.day
+    if (claim.right.metric, claim.right.where) == (claim.left.metric, claim.left.where):
+        return claim.right.day in reading.dates()
+    return not other_day and _is_named(claim.right, mention, reading)
+
+
+def _is_named(key: MetricKey, mention: Mention, reading: Reading) -> bool:
+    """Whether nouns, names and dates say *key* without its figure."""
+    if not any(key.metric in noun.metrics for noun in mention.nouns):
+        return False
+    if any(name not in reading.names(dimension) for dimension, name in key.where):
+        return False
+    unnamed = [one for one in DIMENSIONS if one not in dict(key.where) and reading.names(one)]
+    return not unnamed and (key.day == reading.snapshot.day or key.day in reading.dates())
+
+
+def _says_over(over: str, reading: Reading, clause: int) -> bool:
+    """Whether the clause says what its extreme is the extreme of, and names no other dimension."""
+    words = {singular(one.lower) for one in reading.words(clause)}
+    said = {_DIMENSION_WORDS[word] for word in words if word in _DIMENSION_WORDS}
+    if over == DAY:
+        return said == {DAY}
+    return said <= {over} and (bool(said) or bool(reading.names(over)))
+
+
+def _covers(claims: list[BoundClaim], mention: Mention) -> bool:
+    """Whether every figure and noun of the clause is one that *claims* speak of."""
+    keys = {key for one in claims for key in one.keys}
+    metrics = {key.metric for key in keys}
+    return set(mention.keys) <= keys and all(noun.metrics & metrics for noun in mention.nouns)
+
+
+def order(reading: Reading) -> Iterable[Flaw]:
+    """The figure, name or noun on a claim's left stands first, or the other one behind a word such as "from"."""
+    for claim in reading.claims:
+        if claim.right is None:
+            continue
+        left, right = _first_place(claim.left, claim.right, reading), _first_place(claim.right, claim.left, reading)
+        if left is None or right is None:
+            continue
+        if _follows_from(left, reading) or (left > right and not _follows_from(right, reading)):
+            yield Flaw(rule="order", what=_told(claim), advice="name the left side first, then the right one")
+
+
+def _first_place(key: MetricKey, other: MetricKey, reading: Reading) -> int | None:
+    """The number of the token that says *key* rather than *other*: its figure, its name, its noun."""
+    for number, token in enumerate(reading.tokens):
+        if token.key == key:
+            return number
+    names = set(key.where) - set(other.where)
+    for number, token in enumerate(reading.tokens):
+        if token.place is not None and (token.place.dimension, token.place.name) in names:
+            return number
+    if key.metric != other.metric:
+        return next((one.first for one in reading.nouns if key.metric in one.metrics), None)
+    return None
+
+
+def _follows_from(number: int, reading: Reading) -> bool:
+    """Whether a word right before the token says that another is compared with it: "from the {x} of"."""
+    for token in reversed(reading.tokens[max(number - _WORDS_BACK, 0) : number]):
+        if not token.is_word:
+            return False
+        if token.lower in _FROM:
+            return True
+    return False
+
+
+def negations(reading: Reading) -> Iterable[Flaw]:
+    """A clause that compares, or speaks of gains and losses, says it without a negation or a condition."""
+    for clause in range(reading.clauses):
+        words = reading.words(clause)
+        around = {one.lower for one in words}
+        compares = [
+            one.text for one in words
+            if (one.lower in RELATIONS_OF and one.lower not in _NONE | SIGNIFICANCE_WORDS)
+            or one.lower in GAIN_WORDS | LOSS_WORDS
+        ]
+        denies = {one for one in around if negates(one)}
+        if around & SIGNIFICANCE_WORDS:
+            denies -= {"not", "no", "cannot"} | {one for one in denies if one.endswith("n't")}
+        if (compares and denies) or ((compares or around & SIGNIFICANCE_WORDS) and around & CONDITIONS):
+            yield Flaw(rule="negations", what=" ".join([*compares, *sorted(denies | around & CONDITIONS)])[:80],
+                        advice="say what was, with the word that means it: fell, not did not rise")
+
+
+def no_data(reading: Reading) -> Iterable[Flaw]:
+    """A figure without data is not compared, counted or judged; the sentence may say only that there is none."""
+    for key in reading.figures():
+        found = reading.snapshot.of(key)
+        if found is not None and found.value is None and reading.claims:
+            yield Flaw(rule="no_data", what=str(key), advice="has no data: claim nothing of it")

@@ -1,0 +1,252 @@
+"""Rules of figures: each is in the snapshot, and the words around it say what it is, of what, of which day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import Final
+
+from quantum_trader.lab.metrics.metric import BetterWhen, Metric, Unit
+from quantum_trader.lab.metrics.rendering import metric_text
+from quantum_trader.lab.metrics.values import WHOLE, MetricKey
+from quantum_trader.lab.statements.claims import day_before, is_signed
+from quantum_trader.lab.statements.flaws import Flaw
+from quantum_trader.lab.statements.language import DIMENSIONS, Relation
+from quantum_trader.lab.statements.reading import Noun, Reading, Token
+from quantum_trader.lab.statements.words import (
+    BEFORE_A_FIGURE,
+    BEFORE_DAY,
+    GAIN_WORDS,
+    LOSS_WORDS,
+    QUALIFIERS,
+    RESULT_VERBS,
+    TODAY,
+    UNIT_WORDS,
+    YESTERDAY,
+)
+
+_WORDS_TO_ITS_NOUN: Final = 2  # between a figure and the noun behind it: "{trades} of the trades"
+_ANY_SIGN: Final = frozenset({"positive", "negative"})
+
+
+def known_figures(reading: Reading) -> Iterable[Flaw]:
+    """Every figure is in the snapshot: its metric, its day and its filter."""
+    for key in reading.figures():
+        if key.metric not in reading.snapshot.metrics:
+            yield Flaw(rule="known_figures", what=str(key), advice="no such metric; see the admissible ones")
+        elif reading.snapshot.of(key) is None:
+            yield Flaw(rule="known_figures", what=str(key), advice="not in the snapshot; see the admissible ones")
+
+
+def known_names(reading: Reading) -> Iterable[Flaw]:
+    """A name is one that a figure of the snapshot is filtered by."""
+    known = {pair for one in reading.snapshot for pair in one.key.where}
+    for dimension in sorted(DIMENSIONS):
+        for name in reading.names(dimension):
+            if (dimension, name) not in known:
+                yield Flaw(rule="known_names", what=f"{dimension}={name}"[:60], advice="no figure has this name")
+
+
+def known_dates(reading: Reading) -> Iterable[Flaw]:
+    """A date is one of the snapshot's days."""
+    for day in reading.dates():
+        if day != reading.snapshot.day and day not in reading.snapshot.days:
+            yield Flaw(rule="known_dates", what=day, advice="not a day of the snapshot")
+
+
+def typed_names(reading: Reading) -> Iterable[Flaw]:
+    """The name of a mode, symbol, regime, model, source or gate is a placeholder: its figures must carry it."""
+    inside = reading.in_nouns()
+    names = {name.lower() for one in reading.snapshot for _, name in one.key.where}
+    for number, token in enumerate(reading.tokens):
+        if token.is_word and number not in inside and token.lower in names:
+            yield Flaw(rule="typed_names", what=token.text, advice="write it as a placeholder, such as {mode=scalp}")
+
+
+def unit_words(reading: Reading) -> Iterable[Flaw]:
+    """A unit comes with its value; beside a figure it is not written, elsewhere it must be that of the figures."""
+    inside = reading.in_nouns()
+    for number, token in enumerate(reading.tokens):
+        unit = UNIT_WORDS.get(token.text.lower()) if token.is_word and number not in inside else None
+        if unit is None:
+            continue
+        nearby = reading.tokens[max(number - 1, 0) : number + 2]
+        units = {_metric(reading, key).unit.value for key in reading.figures(token.clause) if _is_known(reading, key)}
+        if any(one.key is not None for one in nearby) or units != {unit}:
+            yield Flaw(rule="unit_words", what=token.text, advice="leave the unit out: it comes with the value")
+
+
+def before_a_figure(reading: Reading) -> Iterable[Flaw]:
+    """No word before a figure makes another amount of it: about, over, minus, another."""
+    for before, token in pairwise(reading.tokens):
+        if token.key is not None and before.is_word and before.lower in BEFORE_A_FIGURE:
+            yield Flaw(rule="before_a_figure", what=f"{before.text} {token.text}", advice=f"leave {before.text!r} out")
+
+
+def qualifiers(reading: Reading) -> Iterable[Flaw]:
+    """No word makes another figure of a figure: "average", "net", "long", unless it belongs to its metric's noun."""
+    for clause in range(reading.clauses):
+        for token in reading.words(clause) if reading.figures(clause) else []:
+            if token.lower in QUALIFIERS:
+                yield Flaw(rule="qualifiers", what=token.text, advice="use the metric that is defined so, by its noun")
+
+
+def nouns(reading: Reading) -> Iterable[Flaw]:
+    """The noun that a figure is read with is one of its metric's."""
+    used: set[int] = set()
+    for number, token in enumerate(reading.tokens):
+        if token.key is None or not _is_known(reading, token.key):
+            continue
+        if not _has_its_noun(reading, number, token.key.metric, used):
+            own = _metric(reading, token.key).nouns
+            yield Flaw(rule="nouns", what=token.text, advice=f"call it {' or '.join(own[:3])}, before or behind it")
+
+
+def _has_its_noun(reading: Reading, number: int, metric: str, used: set[int]) -> bool:
+    behind = _noun_behind(reading, number)
+    if behind is not None:
+        words_between = behind.first - number - 1
+        if metric in behind.metrics:
+            used.add(behind.first)
+            return True
+        if words_between == 0:
+            return False  # "{fees} trades" is read as a count of trades
+    return _noun_ahead_fits(reading, number, metric, used)
+
+
+def _noun_behind(reading: Reading, number: int) -> Noun | None:
+    """The noun that follows the figure at once: no other place, mark or clause between, and two words at most."""
+    for noun in reading.nouns:
+        if noun.first <= number:
+            continue
+        between = reading.tokens[number + 1 : noun.first]
+        if len(between) > _WORDS_TO_ITS_NOUN or any(not one.is_word for one in between):
+            return None
+        return noun if reading.tokens[noun.first].clause == reading.tokens[number].clause else None
+    return None
+
+
+def _noun_ahead_fits(reading: Reading, number: int, metric: str, used: set[int]) -> bool:
+    """Whether the nearest free noun before the figure is its metric's; of "x of y", x where y is another's."""
+    ahead = [noun for noun in reading.nouns if noun.last < number and noun.first not in used]
+    clause = reading.tokens[number].clause
+    if not any(reading.tokens[noun.first].clause == clause for noun in ahead) and _earns(reading, number, metric):
+        return True
+    while ahead:
+        noun = ahead.pop()
+        if metric in noun.metrics:
+            return True
+        if not noun.after_of:
+            return False
+    return False
+
+
+def _earns(reading: Reading, number: int, metric: str) -> bool:
+    """Whether a verb such as "earned" says, since the last figure of the clause, that a result follows."""
+    found = reading.snapshot.metrics[metric]
+    if found.unit is not Unit.USDT or found.direction is not BetterWhen.HIGHER:
+        return False
+    clause = reading.tokens[number].clause
+    for token in reversed(reading.tokens[:number]):
+        if token.key is not None or token.clause != clause:
+            return False
+        if token.is_word and token.lower in RESULT_VERBS:
+            return True
+    return False
+
+
+def names_fit(reading: Reading) -> Iterable[Flaw]:
+    """A figure beside a name is filtered by this name: the result of all modes is not said of one."""
+    for dimension in sorted(DIMENSIONS):
+        everywhere = set(reading.names(dimension))
+        for token in reading.tokens if everywhere else ():
+            if token.key is None:
+                continue
+            names = set(reading.names(dimension, token.clause)) or everywhere
+            if dict(token.key.where).get(dimension) not in names:
+                yield Flaw(rule="names_fit", what=f"{token.text} with {dimension} {', '.join(sorted(names))}"[:80],
+                            advice=f"give the figure the filter {dimension}=NAME of the name beside it")
+
+
+def dates_fit(reading: Reading) -> Iterable[Flaw]:
+    """A figure beside a date is of this date."""
+    compared = {key.day for claim in reading.claims for key in claim.keys}
+    for token in reading.tokens:
+        dates = set(reading.dates(token.clause))
+        if token.key is not None and dates and token.key.day not in dates and not compared >= dates | {token.key.day}:
+            yield Flaw(rule="dates_fit", what=f"{token.text} with {', '.join(sorted(dates))}",
+                        advice="give the figure the day that stands beside it")
+
+
+def day_words(reading: Reading) -> Iterable[Flaw]:
+    """"Today" is the report's day and "yesterday" or "the previous day" the one before: figures beside them agree."""
+    day = reading.snapshot.day
+    if day == WHOLE:
+        return
+    claimed = {key.day for claim in reading.claims for key in claim.keys}
+    for number, token in enumerate(reading.tokens):
+        word = token.lower if token.is_word else ""
+        days = {key.day for key in reading.figures(token.clause)}
+        before = day_before(day)
+        if word in TODAY and days and day not in days:
+            yield Flaw(rule="day_words", what=token.text, advice=f"the report is of {day}")
+        day_follows = any(one.lower in ("day", "days") for one in reading.tokens[number + 1 : number + 3]) or (
+            number > 0 and reading.tokens[number - 1].lower == "day")
+        if (word in YESTERDAY or (word in BEFORE_DAY and day_follows)) and not _is_of(before, days, claimed):
+            yield Flaw(rule="day_words", what=token.text, advice=f"no figure or claim of {before} goes with it")
+
+
+def _is_of(before: str, days: set[str], claimed: set[str]) -> bool:
+    return before in days or before in claimed
+
+
+def signs(reading: Reading) -> Iterable[Flaw]:
+    """A clause that speaks of a gain or a loss has results of that sign, or a claim that says so."""
+    inside = _quiet_nouns(reading)
+    for number, token in enumerate(reading.tokens):
+        if not token.is_word or number in inside:
+            continue
+        for words, sign in ((GAIN_WORDS, 1), (LOSS_WORDS, -1)):
+            if token.lower in words and not _signs_agree(reading, token, sign):
+                yield Flaw(rule="signs", what=token.text,
+                            advice="the result beside it has the other sign, or there is none: write 'result'")
+
+
+def _quiet_nouns(reading: Reading) -> set[int]:
+    """Tokens of nouns that say no sign: "profit factor"; of one word, those of metrics whose sign says nothing."""
+    quiet: set[int] = set()
+    for noun in reading.nouns:
+        signed = any(is_signed(reading.snapshot.metrics[one]) for one in noun.metrics)
+        if noun.last > noun.first or not signed:
+            quiet.update(range(noun.first, noun.last + 1))
+    for number, (one, two) in enumerate(pairwise(reading.tokens)):
+        if one.lower == "stop" and two.lower in ("loss", "losses"):
+            quiet.add(number + 1)
+    return quiet
+
+
+def _signs_agree(reading: Reading, token: Token, sign: int) -> bool:
+    keys = [key for key in reading.figures(token.clause) if _is_known(reading, key)]
+    results = [key for key in keys if is_signed(_metric(reading, key))]
+    if not results and token.lower in _ANY_SIGN:
+        results = keys
+    if not results:
+        wanted = Relation.GAIN if sign > 0 else Relation.LOSS
+        return any(one.relation is wanted for one in reading.claims) and not keys
+    return all(_sign(reading, key) == sign for key in results)
+
+
+def _sign(reading: Reading, key: MetricKey) -> int:
+    """1 or -1; 0 where there is no value, or one that shows as zero."""
+    found, metric = reading.snapshot.of(key), _metric(reading, key)
+    if found is None or found.value is None or metric_text(found.value, metric.unit) == metric_text(0.0, metric.unit):
+        return 0
+    return 1 if found.value > 0.0 else -1
+
+
+def _metric(reading: Reading, key: MetricKey) -> Metric:
+    return reading.snapshot.metrics[key.metric]
+
+
+def _is_known(reading: Reading, key: MetricKey) -> bool:
+    return key.metric in reading.snapshot.metrics

@@ -1,0 +1,263 @@
+"""Words of statements: the closed vocabulary, and the words whose truth is checked.
+
+A sentence is written with the words of ``data/statement_words.txt`` (common English), the catalogue's own nouns and the
+trade's words below. What is in none of them is refused, so that no number word of another language, no misspelt one and
+no name gets in. Of the English ones, those below are refused or must rest on a claim or on a value.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+
+from quantum_trader.lab.statements.language import Relation
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Every word that a sentence may use, in small letters."""
+    text = files("quantum_trader").joinpath("data", "statement_words.txt").read_text(encoding="ascii")
+    return frozenset(line for line in text.splitlines() if line and not line.startswith("#")) | TRADE_WORDS
+
+
+TRADE_WORDS: Final = _words("""
+    annualised annualized backtest backtests breakeven calibrated calibration cooldown covariate crypto drawdown
+    drawdowns entries exits expectancy futures hedged hedging illiquid intraday leveraged liquidated liquidation
+    liquidations liquidity longs maker mispriced notional outliers outlier overfit overfitting overtrading perpetual
+    perpetuals payoff payoffs pilot positioning quantile rebalance rebalanced retrain retrained retraining setups setup
+    shorts slippage stop stops taker threshold thresholds timeframe trader traders trending underwater unhedged
+    unrealised unrealized realised realized volatility whipsaw whipsaws whipsawed workflow dashboard
+    aren't can't couldn't didn't doesn't don't hadn't hasn't haven't isn't it's let's mustn't needn't shouldn't that's
+    there's wasn't weren't what's won't wouldn't
+""")
+CAPITALS: Final = _words("AI API ATR ADX AUC EMA PNL ROI RSI SQL UTC")  # written in capitals throughout
+
+# ---- refused wherever they stand -------------------------------------------------------------------------------------
+_ONES: Final = tuple(_words("one two three four five six seven eight nine"))
+_TEENS: Final = tuple(_words("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"))
+_TENS: Final = tuple(_words("twenty thirty forty fifty sixty seventy eighty ninety"))
+_POWERS: Final = tuple(_words("hundred thousand million billion trillion quadrillion dozen"))
+_ORDINALS: Final = _words("""
+    first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth
+    fifteenth sixteenth seventeenth eighteenth nineteenth twentieth thirtieth fortieth fiftieth sixtieth seventieth
+    eightieth ninetieth hundredth thousandth millionth billionth
+""")
+NUMBER_WORDS: Final = frozenset(
+    [
+        *_ONES, *_TEENS, *_TENS, *_POWERS, *_ORDINALS,
+        *(f"{one}s" for one in (*_ONES, *_TEENS, *_POWERS)), *(f"{one[:-1]}ies" for one in _TENS),
+        *(f"{one}s" for one in _ORDINALS if one != "second"),
+        *(f"{one}fold" for one in (*_ONES, *_TEENS, *_TENS, *_POWERS)),
+        *(f"{one}ly" for one in _ORDINALS), "sixes", "hundredfold", "thousandfold",
+    ]
+) | _words("""
+    zero zeros nil null once single singles sole solely lonely both couple couples pair pairs twin twins dual triple
+    quarter quarters ones oneself decimal digit digits numeral numerals ace cent once
+""")
+VAGUE_WORDS: Final = _words("""
+    few several many numerous countless handful handfuls plenty lot lots bunch bunches multiple multiples multitude
+    dozens scores heap heaps ton tons innumerable manifold slight slightly minor negligible modest modestly marginal
+    marginally insignificantly substantial substantially considerable considerably greatly dramatic dramatically
+    sharply steeply markedly strongly
+""")
+APPROXIMATIONS: Final = _words("nearly almost approximately approximate roughly circa approaching bordering")
+ARITHMETIC: Final = _words("""
+    minus plus times multiplied multiply multiplying divided divide squared cubed subtracted subtract added summed
+    combined respectively former latter versa
+""")
+DATE_WORDS: Final = _words("""
+    january february march april june july august september october november december
+    monday tuesday wednesday thursday friday saturday sunday mondays tuesdays wednesdays thursdays fridays saturdays
+    sundays week weeks weekly weekend weekends weekday weekdays fortnight fortnightly month months monthly quarterly
+    year years yearly annual annually decade decades century centuries millennium tomorrow ago tonight overnight
+    christmas easter spring summer autumn winter noon midnight
+""")
+UNIT_WORDS: Final[dict[str, str]] = {  # word -> the unit it may speak of where it does not stand beside a figure
+    **dict.fromkeys(_words("percent percentage percentages percents"), "share"),
+    **dict.fromkeys(_words("dollar dollars euro euros pound pounds yen currency"), "USDT"),
+    **dict.fromkeys(_words("point points basis pip pips"), "bps"),
+    **dict.fromkeys(_words("second's seconds millisecond milliseconds microsecond microseconds minute minutes"), "s"),
+    **dict.fromkeys(_words("hour hours hourly"), "h"),
+    **dict.fromkeys(_words("byte bytes kilobyte kilobytes megabyte megabytes gigabyte gigabytes"), "B"),
+    **dict.fromkeys(_words("degree degrees inch inches ounce ounces gram grams kilo kilos mile miles"), ""),
+}
+BEFORE_A_FIGURE: Final = _words("""
+    about around some over under beyond past up to-up negative positive further another additional extra every per
+    unlike not no
+""")
+
+QUALIFIERS: Final = _words("""
+    average averaged mean median gross net rolling cumulative daily long short longs shorts open opened rejected blocked
+    refused allowed accepted filled unfilled raw adjusted annualised annualized live paper shadow intraday partial
+    manual theoretical simulated estimated actual hypothetical excluding except without including besides
+""")  # of a figure, unless the metric's own noun has them: they would make it another figure
+
+# ---- checked against the values of the clause ------------------------------------------------------------------------
+GAIN_WORDS: Final = _words("""
+    gain gains gained gaining profit profits profited profitable profitably earn earns earned earning earnings
+    win wins winning won positive winner winners reward rewarded rewards surplus
+""")
+LOSS_WORDS: Final = _words("""
+    loss losses lose loses losing lost negative unprofitable loser losers deficit bled bleed bleeding forfeited
+    squandered
+""")
+RESULT_VERBS: Final = _words("earned lost made gained earn lose earns loses makes make brought returned yielded won")
+TODAY, YESTERDAY = _words("today"), _words("yesterday")
+BEFORE_DAY: Final = _words("previous prior preceding before")
+
+NEGATIONS: Final = _words("""
+    not never neither nor without hardly barely scarcely cannot fail fails failed failing unable lack lacks lacked
+    instead no none nothing unlikely
+""")
+CONDITIONS: Final = _words("""
+    will would could might may shall should can must expect expects expected likely forecast forecasts predict predicts
+    predicted probably hopefully if unless potential potentially possibly perhaps maybe seem seems seemed supposedly
+    allegedly appears otherwise
+""")
+
+
+class WordClass(msgspec.Struct, frozen=True, kw_only=True):
+    """Comparing words, and the claims that they may rest on."""
+
+    name: str
+    words: frozenset[str]
+    relations: frozenset[Relation]
+
+
+def _class(name: str, relations: str, text: str) -> WordClass:
+    return WordClass(name=name, words=_words(text), relations=frozenset(map(Relation, relations.split())))
+
+
+_COMPARATIVES: Final = """
+    higher:more lower:less greater:more larger:more bigger:more smaller:less longer:more shorter:less faster:less
+    slower:more quicker:less wider:more narrower:less tighter:less heavier:more lighter:less deeper:more shallower:less
+    stronger:better weaker:worse richer:better poorer:worse safer:better riskier:worse healthier:better calmer:less
+    busier:more quieter:less cheaper:less dearer:more costlier:more older:more younger:less newer:less steeper:more
+    thinner:less thicker:more fewer:less hotter:more colder:less warmer:more cooler:less taller:more closer:less
+    sharper:more smoother:less rougher:more softer:less harder:more milder:less tougher:worse finer:less denser:more
+    sicker:worse fuller:more emptier:less earlier:less later:more nearer:less farther:more further:more wilder:more
+    fatter:more slimmer:less nicer:better uglier:worse happier:better sadder:worse luckier:better
+"""
+
+
+def _comparatives(kind: str, ending: str = "er") -> str:
+    words = [one.split(":")[0] for one in _COMPARATIVES.split() if one.endswith(f":{kind}")]
+    return " ".join(word.removesuffix("er") + ending for word in words)
+
+
+CLASSES: Final = (
+    _class("rise", "rose", """
+        rose rise rises risen rising increase increases increased increasing increasingly grew grow grows grown growing
+        growth climb climbs climbed climbing jump jumps jumped jumping surge surges surged surging soar soars soared
+        soaring rally rallied rallies advance advanced advances up upward upwards upturn uptick leap leapt leaped
+        expand expanded expands expansion swell swelled swollen rebound rebounded rebounds ascend ascended lift lifted
+        raised heighten heightened accelerate accelerated spike spiked spikes escalate escalated mount mounted mounting
+        balloon ballooned gather doubling upsurge inflated elevated swung boom boomed booming burgeoning
+    """),
+    _class("fall", "fell", """
+        fell fall falls fallen falling decrease decreases decreased decreasing drop drops dropped dropping decline
+        declines declined declining sink sinks sank sunk sinking slide slid slides sliding slip slips slipped slipping
+        shrink shrinks shrank shrunk shrinking shrinkage plunge plunged plunges plunging plummet plummeted tumble
+        tumbled slump slumped down downward downwards downturn reduced diminish diminished diminishes dwindle dwindled
+        lowered crash crashed collapse collapsed dip dips dipped contracted contraction ebb ebbed subside
+        subsided descend descended cut cuts lessen lessened eased ease easing decelerate decelerated recede receded
+        retreat retreated halving trimmed curbed waned wane fading faded dampened bust
+    """),
+    _class("same", "unchanged equal", """
+        unchanged flat same equal equals equally equalled steady steadily constant constantly stable identical level
+        matched match matches matching stagnant stagnated unaltered unvarying static
+    """),
+    _class("change", "rose fell improved worsened", """
+        change changes changed changing shift shifted shifts vary varied varies differ differs differed different
+        difference differences moved reversed reversal
+    """),
+    _class("improvement", "improved", """
+        improve improves improved improving improvement improvements recover recovered recovers recovery recovering
+        strengthen strengthened strengthening enhance enhanced bettered progress progressed heal healed
+    """),
+    _class("worsening", "worsened", """
+        worsen worsens worsened worsening deteriorate deteriorated deteriorates deteriorating deterioration weaken
+        weakened weakening weakens degrade degraded degrading suffer suffered suffers erode eroded erosion decay decayed
+        decays slackened
+    """),
+    _class("more", "above rose above_target more_than_twice", f"""
+        more above exceed exceeds exceeded exceeding surpass surpassed surpasses outweigh outweighed outweighs topped
+        outnumber outnumbered excess excessive over {_comparatives("more")}
+    """),
+    _class("less", "below fell below_target less_than_half", f"""
+        less below beneath under trailing lesser undershot {_comparatives("less")}
+    """),
+    _class("better", "better improved meets_target", f"""
+        better superior beat beats beaten beating outperform outperformed outperforms outperforming ahead lead leads led
+        leading preferable favourable favorable outdid eclipsed dominated dominates defeated {_comparatives("better")}
+    """),
+    _class("worse", "worse worsened misses_target", f"""
+        worse inferior lag lags lagged lagging trail trails trailed underperform underperformed underperforms behind
+        unfavourable unfavorable {_comparatives("worse")}
+    """),
+    _class("best", "best", f"""
+        best finest foremost top ideal optimal optimum unbeaten unmatched unrivalled {_comparatives("better", "est")}
+    """),
+    _class("worst", "worst", f"worst poorest weakest bottom {_comparatives('worse', 'est')}"),
+    _class("highest", "highest", f"""
+        maximum maximal maxima max peak peaks peaked record records utmost uppermost topmost biggest
+        {_comparatives("more", "est")}
+    """),
+    _class("lowest", "lowest", f"minimum minimal minima min least trough troughs nadir {_comparatives('less', 'est')}"),
+    _class("most", "most highest", """
+        most mostly mainly largely predominantly primarily majority predominant overwhelmingly usually
+    """),
+    _class("least", "lowest", "minority rarely seldom"),
+    _class("all", "all", """
+        all every everything everyone always entirely entire completely complete fully invariably each
+    """),
+    _class("none", "none", "no none nothing nobody empty devoid absence absent"),
+    _class("twice", "twice more_than_twice", "twice double doubled doubles doubly"),
+    _class("half", "half less_than_half", "half halve halves halved"),
+    _class("high", "above_target highest", """
+        high highly large big huge great vast massive enormous sizeable sizable heavy immense tall deep steep
+    """),
+    _class("low", "below_target lowest", "low small little tiny minute slim thin scarce"),
+    _class("good", "meets_target best", """
+        good strong solid healthy excellent impressive robust successful successfully success favourably
+        fine outstanding remarkable superb stellar encouraging satisfactory magnificent marvellous marvelous brilliant
+        brilliantly admirable amazing amazingly fantastic wonderful wonderfully perfect perfectly flawless superbly
+    """),
+    _class("bad", "misses_target worst", """
+        bad badly poor poorly weak terrible disappointing unhealthy unsatisfactory alarming dismal awful dire worrying
+        failure failures abysmal appalling catastrophic disastrous disaster horrible horribly horrendous hideous lousy
+        miserable miserably awful awfully brutal
+    """),
+    _class("reached", "meets_target", "met meet meets meeting reached reaches hit hits attained achieved fulfilled"),
+    _class("missed", "misses_target", "missed misses miss missing"),
+    _class("target", "above_target below_target meets_target misses_target",
+           "target targets targeted goal goals objective objectives"),
+    _class("significance", "significant not_significant", """
+        significant significantly significance insignificant statistically luck lucky chance coincidence distinguishable
+        indistinguishable
+    """),
+)
+RELATIONS_OF: Final[dict[str, frozenset[Relation]]] = {  # comparing word -> relations that it may rest on
+    word: frozenset().union(*(one.relations for one in CLASSES if word in one.words))
+    for word in frozenset().union(*(one.words for one in CLASSES))
+}
+TARGET_RELATIONS: Final = next(one.relations for one in CLASSES if one.name == "target")
+TARGET_WORDS: Final = next(one.words for one in CLASSES if one.name == "target")
+SIGNIFICANCE_WORDS: Final = next(one.words for one in CLASSES if one.name == "significance")
+EXTREMES: Final = frozenset({Relation.BEST, Relation.WORST, Relation.HIGHEST, Relation.LOWEST})
+CHANGES: Final = frozenset(
+    {Relation.ROSE, Relation.FELL, Relation.UNCHANGED, Relation.IMPROVED, Relation.WORSENED}
+)
+DENIALS: Final = _words("not no cannot insignificant indistinguishable luck lucky chance coincidence")  # significance
+
+
+def negates(word: str) -> bool:
+    """Whether *word* turns what is said into its opposite."""
+    return word in NEGATIONS or word.endswith("n't")
