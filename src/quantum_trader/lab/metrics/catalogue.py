@@ -20,9 +20,11 @@ from quantum_trader.domain.private_files import MOST_SETTINGS, read_bounded
 from quantum_trader.lab.metrics.metric import Dimension, Metric
 from quantum_trader.models.gate_tables import plain_yaml
 
+DAYS: Final = "days"  # in the place of a relation's name: the condition on ts_ns
 INTERVALS: Final = ("", "wilson", "mean")
 _MEAN: Final = re.compile(r"f?avg\((?P<inner>.+?)\)(?: filter \(where (?P<where>.+)\))?")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_BRACED: Final = re.compile(r"\{([a-z_0-9]+)\}")
 _KEYS: Final = ("relations", "metrics")
 
 
@@ -30,7 +32,8 @@ class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A SELECT over the views of the journal whose rows metrics are made of.
 
     Every row has the columns ``day`` (DATE) and ``ts_ns``, and a column for each dimension in *dimensions*. A row
-    depends on nothing that happened after its day, so a day that is over keeps its figures.
+    depends on nothing that happened after its day, so a day that is over keeps its figures. ``{name}`` stands for the
+    SQL of another relation, ``{days}`` for the condition on ``ts_ns`` of the days that are asked for.
     """
 
     meaning: str  # what one row is
@@ -56,6 +59,7 @@ class Catalogue:
                 raise ConfigError(f"relations.{name}: a name is of lower-case letters, digits and _")
             if not relation.sql.strip():
                 raise ConfigError(f"relations.{name}.sql: is empty")
+            self.rows_sql(name, "true")
         for metric in self.metrics.values():
             self._check(metric)
 
@@ -71,6 +75,20 @@ class Catalogue:
             raise ConfigError(
                 f"metric {metric.id}: interval = 'mean': the value must be favg(...), with a filter or without"
             )
+
+    def rows_sql(self, name: str, days: str, inside: tuple[str, ...] = ()) -> str:
+        """The SELECT of the relation *name* with every ``{name}`` in it filled in; *days*: what ``{days}`` stands for.
+
+        Another relation inside it is always whole. Raises ConfigError for a name that there is not, or for a circle.
+        """
+        if name in inside or name not in self.relations:
+            why = "stands inside itself" if name in inside else _nearest(name, self.relations)
+            raise ConfigError(f"relations.{inside[-1] if inside else name}.sql: {{{name}}}: {why}")
+
+        def filled(found: re.Match[str]) -> str:
+            return days if found[1] == DAYS else self.rows_sql(found[1], "true", (*inside, name))
+
+        return _BRACED.sub(filled, self.relations[name].sql.strip())
 
     def metric(self, name: str) -> Metric:
         """The metric with that id; InputError that names the nearest one."""

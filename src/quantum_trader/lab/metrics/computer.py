@@ -89,7 +89,7 @@ class MetricsComputer:
         average = averaged(metric) if metric.interval == "mean" else None
         if average is None or day != WHOLE:
             return None
-        rows = rows_of(self.catalogue.relations[metric.of], DaySpan(), where)
+        rows = rows_of(self.catalogue, metric.of, DaySpan(), where)
         found = self._lake().sql(
             f"with rows as (select 0 as key, * from ({rows})) select * from ({mean_errors(average)})"
         ).to_pylist()
@@ -115,7 +115,7 @@ class MetricsComputer:
         for name, relation in self.catalogue.relations.items():
             metrics = self.catalogue.of_relation(name)
             if metrics:
-                rows = self._lake().sql(rows_of(relation, span))
+                rows = self._lake().sql(rows_of(self.catalogue, name, span))
                 with duckdb.connect(":memory:", config={"threads": 2}) as connection:
                     connection.register("relation", rows)
                     values += _RelationValues(connection, metrics, relation.dimensions, self._bounds).of(days)
@@ -134,7 +134,7 @@ def standalone_query(catalogue: Catalogue, name: str, day: str, where: Mapping[s
                 f"{key} = {value!r}: {name} cannot be asked by it; choose from {', '.join(metric.by) or 'none'}"
             )
     span = DaySpan() if day == WHOLE else _span(day, day)
-    return standalone(metric, catalogue.relations[metric.of], span, where)
+    return standalone(catalogue, metric, span, where)
 
 
 class _RelationValues:

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_DAY
-from quantum_trader.lab.metrics.catalogue import Averaged, Relation
+from quantum_trader.lab.metrics.catalogue import Averaged, Catalogue
 from quantum_trader.lab.metrics.metric import Dimension, Metric
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
@@ -58,17 +58,17 @@ def text_literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def rows_of(relation: Relation, span: DaySpan, where: Mapping[str, str] | None = None) -> str:
-    """The SELECT of the relation's rows of *span* with the values *where* of dimensions."""
+def rows_of(catalogue: Catalogue, name: str, span: DaySpan, where: Mapping[str, str] | None = None) -> str:
+    """The SELECT of the rows of *span* of the relation *name*, with the values *where* of dimensions."""
     conditions = [span.condition] if span.condition != "true" else []
     conditions += [f"{name} = {text_literal(value)}" for name, value in sorted((where or {}).items())]
     tail = f" where {' and '.join(conditions)}" if conditions else ""
-    return f"select * from ({relation.sql.strip()}){tail}"
+    return f"select * from (\n{catalogue.rows_sql(name, span.condition)}\n){tail}"
 
 
-def standalone(metric: Metric, relation: Relation, span: DaySpan, where: Mapping[str, str]) -> str:
+def standalone(catalogue: Catalogue, metric: Metric, span: DaySpan, where: Mapping[str, str]) -> str:
     """One SELECT over the journal's views that answers with the value of *metric* and its samples."""
-    rows = rows_of(relation, span, where)
+    rows = rows_of(catalogue, metric.of, span, where)
     if is_select(metric):
         value = f"(select value from ({metric.value.strip()}))"
         return (
