@@ -24,6 +24,7 @@ from quantum_trader.risk import account_column
 _RISK_PCT: Final = EntryRequest._fields.index("risk_pct")
 _FACTOR: Final = EntryRequest._fields.index("factor")
 JOURNAL: Final = "journal"
+SIGNAL_KINDS: Final = ("signal.judged", "signal.decided", "signal.generated", "signal.inputs", "shadow.closed")
 OUTAGE_HOURS: Final = 72.0  # a day until the entry and a day until the last bar, with outages, and a day to spare
 RESOLVED, OPEN, VOID, NONE = range(4)
 """Of a shadow trade: it has ended; its result is still to come; its result never came; the signal has none.
@@ -162,36 +163,49 @@ def read_judged_signals(state: Path | str) -> JudgedSignals:
     not have the fields of its kind.
     """
     lake = Lake(Path(state) / JOURNAL)
-    judged = [(ts_ns, one) for ts_ns, one in _records(lake, "signal.judged", _Judged)]
-    if not judged:
+    lines = {kind: ((ts_ns, payload) for _, ts_ns, payload in lake.lines(kind=kind)) for kind in SIGNAL_KINDS}
+    found = judged_signals_of(lines, str(lake.directory))
+    if found is None:
         raise StateError(
             f"--state {state}: its journal has no signal judged by gates; give the folder of a run that had signals "
             "(`quantum-trader run --state DIR`), made by this version of the program or a later one"
         )
-    decided = {one.signal_id: one for _, one in _records(lake, "signal.decided", _Decided)}
-    given = {one.signal_id: one.model for _, one in _records(lake, "signal.generated", _Given)}
-    inputs = {one.signal_id: one for _, one in _records(lake, "signal.inputs", _Inputs)}
-    ended = {one.signal_id: (ts_ns, one) for ts_ns, one in _records(lake, "shadow.closed", _Ended)}
+    return msgspec.structs.replace(found, damage=tuple(f"{one.path}: {one.reason}" for one in lake.damage))
+
+
+def judged_signals_of(lines: Mapping[str, Iterable[tuple[int, bytes]]], source: str) -> JudgedSignals | None:
+    """The signals in records: (time, payload) in order, by each kind of SIGNAL_KINDS; None where there is none.
+
+    Raises DataError that names *source* for a record that does not have the fields of its kind.
+    """
+    judged = list(_records(lines, source, "signal.judged", _Judged))
+    decided = {one.signal_id: one for _, one in _records(lines, source, "signal.decided", _Decided)}
+    given = {one.signal_id: one.model for _, one in _records(lines, source, "signal.generated", _Given)}
+    inputs = {one.signal_id: one for _, one in _records(lines, source, "signal.inputs", _Inputs)}
+    ended = {one.signal_id: (ts_ns, one) for ts_ns, one in _records(lines, source, "shadow.closed", _Ended)}
+    if not judged:
+        return None
     rows = [(ts_ns, one) for ts_ns, one in judged if one.signal_id in decided]  # a decision under way has no reason yet
     last_ns = max(ts_ns for ts_ns, _ in (*judged, *ended.values()))
-    damage = tuple(f"{one.path}: {one.reason}" for one in lake.damage)
-    return _table(rows, decided, given, inputs, ended, last_ns, damage)
+    return _table(rows, decided, given, inputs, ended, last_ns)
 
 
-def _records(lake: Lake, kind: str, data: type[T]) -> Iterator[tuple[int, T]]:
+def _records(
+    lines: Mapping[str, Iterable[tuple[int, bytes]]], source: str, kind: str, data: type[T]
+) -> Iterator[tuple[int, T]]:
     """Time and data of the records of one *kind*, in order."""
     line, content = msgspec.json.Decoder(_Line), msgspec.json.Decoder(data)
-    for _, _, payload in lake.lines(kind=kind):
+    for _, payload in lines.get(kind, ()):
         try:
             record = line.decode(payload)
             yield record.ts_ns, content.decode(record.data)
         except msgspec.DecodeError as error:
-            raise DataError(f"{lake.directory}: a record of {kind} cannot be read ({error})") from None
+            raise DataError(f"{source}: a record of {kind} cannot be read ({error})") from None
 
 
 def _table(
     rows: list[tuple[int, _Judged]], decided: Mapping[str, _Decided], given: Mapping[str, str],
-    inputs: Mapping[str, _Inputs], ended: Mapping[str, tuple[int, _Ended]], last_ns: int, damage: tuple[str, ...],
+    inputs: Mapping[str, _Inputs], ended: Mapping[str, tuple[int, _Ended]], last_ns: int,
 ) -> JudgedSignals:
     """The records as arrays."""
     judged = [one for _, one in rows]
@@ -222,7 +236,7 @@ def _table(
         net_bps=_result(results, "net_bps"), cost_bps=_result(results, "cost_bps"),
         funding_bps=_result(results, "funding_bps"), r=_result(results, "r"),
         risk_usdt=np.array([_risk_usdt(one) for one in known], dtype=np.float64),
-        exits=tuple(one.exit if one is not None else "" for one in results), damage=damage,
+        exits=tuple(one.exit if one is not None else "" for one in results),
     )
 
 
