@@ -237,29 +237,37 @@ class Lake:
         The query reads the journal and nothing else: no other file, no network, no setting, no write. A column whose
         name stands before it already gets ``_1``, ``_2`` ... behind it.
         """
-        return self._answer(query, params, lambda relation: self._bounds.fetched(named(relation)))
+        return self._answers([query], params, lambda relation: self._bounds.fetched(named(relation)))[0]
+
+    def tables(self, queries: Sequence[str]) -> list[pa.Table]:
+        """Answer several SELECTs as ``sql`` does, all of them over the journal of one and the same moment."""
+        return self._answers(queries, None, lambda relation: self._bounds.fetched(named(relation)))
 
     def answer(self, query: str, params: QueryParams = None) -> SqlAnswer:
         """Answer as ``sql`` does, in values that a JSON encoder writes and a terminal prints, whatever their type."""
-        return self._answer(
-            query, params, lambda found: SqlAnswer(self._bounds.fetched(printable(found)), nested_of(found))
-        )
+        return self._answers(
+            [query], params, lambda found: SqlAnswer(self._bounds.fetched(printable(found)), nested_of(found))
+        )[0]
 
-    def _answer(self, query: str, params: QueryParams, fetch: Callable[[duckdb.DuckDBPyRelation], T]) -> T:
+    def _answers(
+        self, queries: Sequence[str], params: QueryParams, fetch: Callable[[duckdb.DuckDBPyRelation], T]
+    ) -> list[T]:
+        whole = "\n".join(queries)
         try:
-            query.encode()
+            whole.encode()
         except UnicodeEncodeError:
             raise InputError("query: is not UTF-8") from None
         for _ in range(5):
             try:
-                connection = self._connect(query)
+                connection = self._connect(whole)
             except duckdb.Error as error:  # a part is missing or unreadable
                 if not self._set_damaged_aside():
                     raise StateError(f"{self.directory}: cannot be read ({error})") from None
                 continue
             try:
-                _check_one_select(connection, query)
-                return self._bounds.run(connection, partial(_ask, connection, query, params, fetch))
+                for query in queries:
+                    _check_one_select(connection, query)
+                return [self._bounds.run(connection, partial(_ask, connection, one, params, fetch)) for one in queries]
             except duckdb.PermissionException as error:
                 raise InputError(f"query: reads the journal and nothing else ({error})") from None
             except (duckdb.Error, pa.ArrowException) as error:

@@ -21,7 +21,8 @@ from quantum_trader.lab.metrics.metric import Dimension, Metric
 from quantum_trader.models.gate_tables import plain_yaml
 
 DAYS: Final = "days"  # in the place of a relation's name: the condition on ts_ns
-INTERVALS: Final = ("", "wilson", "mean")
+INTERVALS: Final = ("", "wilson", "mean", "share")
+OF_MEANS: Final = ("mean", "share")
 _MEAN: Final = re.compile(r"f?avg\((?P<inner>.+?)\)(?: filter \(where (?P<where>.+)\))?")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _BRACED: Final = re.compile(r"\{([a-z_0-9]+)\}")
@@ -70,10 +71,10 @@ class Catalogue:
         if unknown:
             raise ConfigError(f"metric {metric.id}: by = {unknown[0]!r}: {metric.of} has no such dimension")
         if metric.interval not in INTERVALS:
-            raise ConfigError(f"metric {metric.id}: interval = {metric.interval!r}: choose wilson, mean or nothing")
-        if metric.interval == "mean" and averaged(metric) is None:
+            raise ConfigError(f"metric {metric.id}: interval = {metric.interval!r}: choose wilson, mean or share")
+        if metric.interval in OF_MEANS and averaged(metric) is None:
             raise ConfigError(
-                f"metric {metric.id}: interval = 'mean': the value must be favg(...), with a filter or without"
+                f"metric {metric.id}: interval = {metric.interval!r}: value: must be favg(...), with or without filter"
             )
 
     def rows_sql(self, name: str, days: str, inside: tuple[str, ...] = ()) -> str:

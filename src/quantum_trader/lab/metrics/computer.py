@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
+import pyarrow as pa
 
+from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.journal.lake import Lake
-from quantum_trader.lab.learning.probability_scores import MIN_BLOCKS, wilson_interval
-from quantum_trader.lab.metrics.catalogue import Catalogue, averaged, load_catalogue
-from quantum_trader.lab.metrics.metric import Dimension, Metric
-from quantum_trader.lab.metrics.queries import (
-    DaySpan,
-    Grouping,
-    aggregates,
-    exploded,
-    groupings,
-    is_select,
-    mean_errors,
-    metric_columns,
-    rows_of,
-    standalone,
-)
+from quantum_trader.lab.metrics.catalogue import OF_MEANS, Catalogue, averaged, load_catalogue
+from quantum_trader.lab.metrics.finished_days import FinishedDays
+from quantum_trader.lab.metrics.metric import Metric
+from quantum_trader.lab.metrics.queries import DaySpan, mean_errors, midnight_ns, rows_of, standalone
+from quantum_trader.lab.metrics.relation_values import ROWS, RelationValues, finite_number, value_bounds
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot, MetricValue
-from quantum_trader.policy.evidence import student_t_quantile
 
 JOURNAL: Final = "journal"
-_ALPHA: Final = 0.05
-_Bounds = tuple[float, float]
+_DAYS: Final = "select day, count(*) as events from events group by day order by day"
+_LAST: Final = "select max(ts_ns) as last_ns from events"
 
 
 class MetricsComputer:
@@ -47,35 +37,40 @@ class MetricsComputer:
                 f"--state {self.state}: there is no journal; give the folder of a run "
                 "(`quantum-trader run --state DIR`)"
             )
+        self._finished = FinishedDays(self.state, self.catalogue.content_hash)
 
     def days(self) -> dict[str, int]:
         """Events by day of the journal, oldest day first."""
-        found = self._lake().sql("select day, count(*) as events from events group by day order by day")
-        return {row["day"].isoformat(): row["events"] for row in found.to_pylist()}
+        return _counts(self._lake().sql(_DAYS))
 
     def compute(self, first_day: str | None = None, last_day: str | None = None) -> MetricSnapshot:
         """Every metric of each day from *first_day* to *last_day* and of all of them together.
 
-        A snapshot's own day is the last one. Raises StateError for a journal that is empty or has none of these days.
+        A snapshot's own day is the last one. Days that are over are kept in the state folder and read from there.
+        Raises StateError for a journal that is empty or has none of these days.
         """
         span = _span(first_day, last_day)
-        known = [day for day in self.days() if _inside(day, span)]
-        if not known:
-            raise StateError(f"--state {self.state}: the journal has no event of the days asked for")
-        values = self._computed(span, known)
-        return MetricSnapshot(self.catalogue.metrics, values, known[-1])
+        counts = self.days()
+        kept = self._kept(counts, span)
+        found = self._finished.read(WHOLE, _total(counts)) if span == DaySpan() else None
+        if found is None or not counts.keys() <= kept.keys() | {one.key.day for one in found}:
+            counts, found = self._computed(span, lambda day: day not in kept, whole=True)
+        values = [*found, *(one for day in kept for one in kept[day])]
+        return MetricSnapshot(self.catalogue.metrics, values, max(day for day in counts if _inside(day, span)))
 
     def day(self, day: str) -> MetricSnapshot:
-        """Every metric of one *day*."""
-        snapshot = self.compute(day, day)
-        return MetricSnapshot(self.catalogue.metrics, (one for one in snapshot if one.key.day == day), day)
+        """Every metric of one *day*. Raises StateError where the journal has no event of that day."""
+        span = _span(day, day)
+        kept = self._kept(self._count_of(day, span), span)
+        values = kept[day] if day in kept else self._computed(span, lambda _: True, whole=False)[1]
+        return MetricSnapshot(self.catalogue.metrics, values, day)
 
     def value(self, metric: str, day: str = WHOLE, **where: str) -> MetricValue:
         """One value of *metric* on *day* with any combination of dimensions."""
         found = self.catalogue.metric(metric)
         rows = self._lake().sql(self.explain(metric, day, **where)).to_pylist()
-        value, samples = _number(rows[0]["value"]), int(rows[0]["samples"] or 0)
-        low, high = self._bounds(found, value, samples, self._error(found, day, where))
+        value, samples = finite_number(rows[0]["value"]), int(rows[0]["samples"] or 0)
+        low, high = value_bounds(found, value, samples, self._error(found, day, where))
         key = MetricKey(metric, day, tuple(sorted(where.items())))
         return MetricValue(key=key, value=value, samples=samples, low=low, high=high)
 
@@ -86,7 +81,7 @@ class MetricsComputer:
     # ---- one figure --------------------------------------------------------------------------------------------------
     def _error(self, metric: Metric, day: str, where: Mapping[str, str]) -> tuple[float, float] | None:
         """Standard error of a mean and its effective days; None without one."""
-        average = averaged(metric) if metric.interval == "mean" else None
+        average = averaged(metric) if metric.interval in OF_MEANS else None
         if average is None or day != WHOLE:
             return None
         rows = rows_of(self.catalogue, metric.of, DaySpan(), where)
@@ -95,31 +90,54 @@ class MetricsComputer:
         ).to_pylist()
         return (found[0]["error"], found[0]["effective"]) if found else None
 
-    def _bounds(
-        self, metric: Metric, value: float | None, samples: int, error: tuple[float, float] | None
-    ) -> tuple[float | None, float | None]:
-        """95 % bounds of the true value; None and None where there are none."""
-        if value is None:
-            return None, None
-        if metric.interval == "wilson":
-            low, high = wilson_interval(value, samples, _ALPHA)
-            return _number(low), _number(high)
-        if error is None or error[0] is None or not error[1] >= MIN_BLOCKS:
-            return None, None
-        reach = student_t_quantile(1.0 - _ALPHA / 2.0, error[1] - 1.0) * error[0]
-        return value - reach, value + reach
-
     # ---- all figures -------------------------------------------------------------------------------------------------
-    def _computed(self, span: DaySpan, days: Sequence[str]) -> list[MetricValue]:
+    def _kept(self, counts: Mapping[str, int], span: DaySpan) -> dict[str, list[MetricValue]]:
+        """The values of the days of *span* that were kept and still count."""
+        found = {day: self._finished.read(day, events) for day, events in counts.items() if _inside(day, span)}
+        return {day: values for day, values in found.items() if values is not None}
+
+    def _count_of(self, day: str, span: DaySpan) -> dict[str, int]:
+        """The events of one *day*, without reading the other days."""
+        found = self._lake().sql(f"select count(*) as events from events where {span.condition}").to_pylist()
+        return {day: found[0]["events"]} if found[0]["events"] else {}
+
+    def _computed(
+        self, span: DaySpan, is_wanted: Callable[[str], bool], *, whole: bool
+    ) -> tuple[dict[str, int], list[MetricValue]]:
+        """Events by day of *span*, and the values of its days that are wanted and, where asked for, of the whole."""
+        used = [name for name in self.catalogue.relations if self.catalogue.of_relation(name)]
+        counting = f"select day, count(*) as events from events where {span.condition} group by day order by day"
+        counted, last, *tables = self._lake().tables(
+            [counting, _LAST, *(rows_of(self.catalogue, name, span) for name in used)]
+        )
+        counts = _counts(counted)
+        if not counts:
+            raise StateError(f"--state {self.state}: the journal has no event of the days asked for")
+        days = [day for day in counts if is_wanted(day)]
         values: list[MetricValue] = []
-        for name, relation in self.catalogue.relations.items():
-            metrics = self.catalogue.of_relation(name)
-            if metrics:
-                rows = self._lake().sql(rows_of(self.catalogue, name, span))
-                with duckdb.connect(":memory:", config={"threads": 2}) as connection:
-                    connection.register("relation", rows)
-                    values += _RelationValues(connection, metrics, relation.dimensions, self._bounds).of(days)
-        return values
+        with duckdb.connect(":memory:", config={"threads": 2}) as connection:
+            for name, rows in zip(used, tables, strict=True):
+                connection.register(ROWS, rows)
+                metrics, dimensions = self.catalogue.of_relation(name), self.catalogue.relations[name].dimensions
+                values += RelationValues(connection, metrics, dimensions).of(days, whole=whole)
+                connection.unregister(ROWS)
+        over = [day for day in days if last["last_ns"][0].as_py() >= _over_ns(day)]
+        self._keep(counts, over, values, whole=whole and span == DaySpan())
+        return counts, values
+
+    def _keep(
+        self, counts: Mapping[str, int], over: Sequence[str], values: Sequence[MetricValue], *, whole: bool
+    ) -> None:
+        """Keep the *values* of the days that are *over*; those of the whole with the days that are not, if *whole*."""
+        by_day: dict[str, list[MetricValue]] = {day: [] for day in over}
+        rest = []
+        for one in values:
+            by_day.get(one.key.day, rest).append(one)
+        if whole:
+            by_day[WHOLE] = rest
+        for day, some in by_day.items():
+            if not self._finished.keep(day, _total(counts) if day == WHOLE else counts[day], some):
+                return
 
     def _lake(self) -> Lake:
         return Lake(self.state / JOURNAL)
@@ -137,86 +155,18 @@ def standalone_query(catalogue: Catalogue, name: str, day: str, where: Mapping[s
     return standalone(catalogue, metric, span, where)
 
 
-class _RelationValues:
-    """All values of the metrics of one relation, whose rows are in the table ``relation``."""
-
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, metrics: Sequence[Metric], dimensions: Sequence[Dimension],
-        bounds: Any,
-    ) -> None:
-        self._connection, self._metrics, self._bounds = connection, metrics, bounds
-        self._dimensions = [one for one in dimensions if any(one in metric.by for metric in metrics)]
-        self._ways = groupings(self._dimensions)
-        self._numbers = [self._number_of(way) for way in self._ways]
-
-    def of(self, days: Sequence[str]) -> Iterator[MetricValue]:
-        """Every value: of groups that have rows, and of *days* and the whole without any as an empty group gives."""
-        found = self._by_aggregate()
-        empty = self._connection.sql(f"select {metric_columns(self._metrics)} from relation where false").fetchall()[0]
-        for day in (WHOLE, *days):
-            found.setdefault((day, ()), list(empty))
-        selects = {place: self._by_select(one.value) for place, one in enumerate(self._metrics) if is_select(one)}
-        errors = {place: self._errors(one) for place, one in enumerate(self._metrics) if one.interval == "mean"}
-        for (day, where), row in found.items():
-            for place, metric in enumerate(self._metrics):
-                if where and where[0][0] not in metric.by:
-                    continue
-                given = selects[place].get((day, where)) if place in selects else row[2 * place]
-                value, samples = _number(given), int(row[2 * place + 1] or 0)
-                low, high = self._bounds(metric, value, samples, errors.get(place, {}).get((day, where)))
-                yield MetricValue(
-                    key=MetricKey(metric.id, day, where), value=value, samples=samples, low=low, high=high
-                )
-
-    def _number_of(self, way: Grouping) -> int:
-        """What ``grouping_id`` says of *way*: a bit is 1 where its column is not grouped by."""
-        bits = [not way.by_day, *(one != way.dimension for one in self._dimensions)]
-        return int("".join("1" if bit else "0" for bit in bits), 2)
-
-    def _by_aggregate(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], list[Any]]:
-        query = aggregates(self._metrics, "relation", self._ways, self._dimensions)
-        by_number = dict(zip(self._numbers, self._ways, strict=True))
-        found = {}
-        for number, day, *rest in self._connection.sql(query).fetchall():
-            way, width = by_number[number], len(self._dimensions)
-            value = rest[self._dimensions.index(way.dimension)] if way.dimension is not None else None
-            if way.dimension is None or value:
-                found[_group(way, day, value)] = list(rest[width:])
-        return found
-
-    def _by_select(self, query: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], Any]:
-        return {key: row[0] for key, row in self._rows(query, "value", self._ways)}
-
-    def _errors(self, metric: Metric) -> dict[tuple[str, tuple[tuple[str, str], ...]], tuple[float, float]]:
-        """Of groups over all days: one day has no error, for the parts are days."""
-        average = averaged(metric)
-        assert average is not None, f"{metric.id}: an interval of a mean is of a mean"
-        ways = [way for way in self._ways if not way.by_day]
-        return {key: (row[0], row[1]) for key, row in self._rows(mean_errors(average), "error, effective", ways)}
-
-    def _rows(
-        self, query: str, columns: str, ways: Sequence[Grouping]
-    ) -> Iterator[tuple[tuple[str, tuple[tuple[str, str], ...]], tuple[Any, ...]]]:
-        numbers = [self._number_of(way) for way in ways]
-        by_number = dict(zip(numbers, ways, strict=True))
-        text = f"with rows as ({exploded('relation', ways, numbers)}) select key, {columns} from ({query})"
-        for (number, day, value), *rest in map(_unpacked, self._connection.sql(text).fetchall()):
-            yield _group(by_number[number], day, value), tuple(rest)
+def _counts(table: pa.Table) -> dict[str, int]:
+    """Events by day."""
+    return {row["day"].isoformat(): row["events"] for row in table.to_pylist()}
 
 
-def _unpacked(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    key, *rest = row
-    return (tuple(key.values()) if isinstance(key, dict) else key, *rest)
+def _total(counts: Mapping[str, int]) -> int:
+    return sum(counts.values())
 
 
-def _group(way: Grouping, day: date | None, value: str | None) -> tuple[str, tuple[tuple[str, str], ...]]:
-    where = ((str(way.dimension), str(value)),) if way.dimension is not None else ()
-    return (day.isoformat() if way.by_day and day is not None else WHOLE), where
-
-
-def _number(value: Any) -> float | None:
-    """*value* as a finite number; None for NULL, NaN and infinity: no data."""
-    return float(value) if value is not None and math.isfinite(value) else None
+def _over_ns(day: str) -> int:
+    """When *day* counts as over: an hour after its end, for what its end still brings."""
+    return midnight_ns(date.fromisoformat(day)) + NS_PER_DAY + NS_PER_HOUR
 
 
 def _span(first: str | None, last: str | None) -> DaySpan:

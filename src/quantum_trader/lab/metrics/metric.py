@@ -75,7 +75,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     samples: str = "count(*)"
     by: tuple[Dimension, ...] = ()
     nouns: tuple[str, ...]  # what a sentence may call it, in the singular: "win rate", "share of wins"
-    interval: str = ""  # "wilson" of a share, "mean" of a mean, "" for none
+    interval: str = ""  # "wilson" of a share, "mean" or "share" (0 to 1) by whole days, "" for none
     target: float | None = None  # a value that is good, in the metric's direction
     alert: AlertRule | None = None
 

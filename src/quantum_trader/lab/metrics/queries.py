@@ -30,9 +30,9 @@ class DaySpan(msgspec.Struct, frozen=True):
         """The days as a condition on ``ts_ns``, by which parts of the journal are left out unread."""
         parts = []
         if self.first is not None:
-            parts.append(f"ts_ns >= {_midnight_ns(self.first)}")
+            parts.append(f"ts_ns >= {midnight_ns(self.first)}")
         if self.last is not None:
-            parts.append(f"ts_ns < {_midnight_ns(self.last) + NS_PER_DAY}")
+            parts.append(f"ts_ns < {midnight_ns(self.last) + NS_PER_DAY}")
         return " and ".join(parts) or "true"
 
 
@@ -79,15 +79,15 @@ def standalone(catalogue: Catalogue, metric: Metric, span: DaySpan, where: Mappi
 
 
 def aggregates(metrics: Sequence[Metric], table: str, ways: Sequence[Grouping], dimensions: Sequence[Dimension]) -> str:
-    """The SELECT of every aggregate of *metrics* over *table* in *ways*.
+    """The SELECT of every aggregate of *metrics* over *table* in *ways*, which are all by day or none of them is.
 
-    Columns: ``way`` (the bits of ``grouping_id`` over day and *dimensions*), ``day``, the dimensions, and of each
-    metric ``v0``, ``s0``, ``v1`` ...; ``v`` is NULL of a metric whose value is a SELECT.
+    Columns: ``way`` (the bits of ``grouping_id`` over *dimensions*), ``day`` (NULL where not by day), the dimensions,
+    and of each metric ``v0``, ``s0``, ``v1`` ...; ``v`` is NULL of a metric whose value is a SELECT.
     """
-    keys = ["day", *dimensions]
+    number = f"grouping_id({', '.join(dimensions)})" if dimensions else "0"
+    columns = [number, "day" if ways[0].by_day else "null", *dimensions, metric_columns(metrics)]
     sets = ", ".join(f"({', '.join(_keys_of(way))})" for way in ways)
-    return f"select grouping_id({', '.join(keys)}) as way, {', '.join(keys)}, {metric_columns(metrics)} from {table} " \
-           f"group by grouping sets ({sets})"
+    return f"select {', '.join(columns)} from {table} group by grouping sets ({sets})"
 
 
 def metric_columns(metrics: Sequence[Metric]) -> str:
@@ -98,15 +98,15 @@ def metric_columns(metrics: Sequence[Metric]) -> str:
     )
 
 
-def exploded(table: str, ways: Sequence[Grouping], numbers: Sequence[int]) -> str:
-    """Every row of *table* once for each of the *ways*, with the ``key`` of its group: number, day and value.
+def exploded(table: str, ways: Sequence[Grouping]) -> str:
+    """Every row of *table* once for each of the *ways*, with the ``key`` of its group.
 
-    Rows without a value of the dimension are left out.
+    A key is the place of the way, the day and the value; rows without a value of the dimension are left out.
     """
     parts = []
-    for way, number in zip(ways, numbers, strict=True):
-        value = way.dimension or "null"
-        key = f"row({number}, {'day' if way.by_day else 'cast(null as date)'}, cast({value} as varchar))"
+    for place, way in enumerate(ways):
+        day = "day" if way.by_day else "cast(null as date)"
+        key = f"{{'way': {place}, 'day': {day}, 'of': cast({way.dimension or 'null'} as varchar)}}"
         only = f" where {way.dimension} <> ''" if way.dimension is not None else ""
         parts.append(f"select {key} as key, * from {table}{only}")
     return " union all ".join(parts)
@@ -133,5 +133,6 @@ def _keys_of(way: Grouping) -> list[str]:
     return [*(["day"] if way.by_day else []), *([str(way.dimension)] if way.dimension is not None else [])]
 
 
-def _midnight_ns(day: date) -> int:
+def midnight_ns(day: date) -> int:
+    """The first moment of *day*, UTC."""
     return (day.toordinal() - _EPOCH) * NS_PER_DAY

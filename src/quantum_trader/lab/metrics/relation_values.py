@@ -1,0 +1,136 @@
+"""The values of all metrics of one relation: its rows grouped once by day and each dimension, with bounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any, Final
+
+import duckdb
+
+from quantum_trader.lab.learning.probability_scores import MIN_BLOCKS, wilson_interval
+from quantum_trader.lab.metrics.catalogue import OF_MEANS, averaged
+from quantum_trader.lab.metrics.metric import Dimension, Metric
+from quantum_trader.lab.metrics.queries import (
+    Grouping,
+    aggregates,
+    exploded,
+    groupings,
+    is_select,
+    mean_errors,
+    metric_columns,
+)
+from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricValue
+from quantum_trader.policy.evidence import student_t_quantile
+
+ALPHA: Final = 0.05  # two-sided error of the bounds
+ROWS: Final = "relation"  # table of the rows
+_DAYS: Final = "wanted_days"
+_Group = tuple[str, tuple[tuple[str, str], ...]]  # day and filter
+
+
+def finite_number(value: Any) -> float | None:
+    """*value* as a finite number; None for NULL, NaN and infinity: no data."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def value_bounds(
+    metric: Metric, value: float | None, samples: int, error: tuple[float | None, float] | None
+) -> tuple[float | None, float | None]:
+    """95 % bounds of the true value, None and None where there are none.
+
+    *error* is the standard error of a mean and its effective number of days.
+    """
+    if value is None:
+        return None, None
+    if metric.interval == "wilson":
+        low, high = wilson_interval(value, samples, ALPHA)
+        return finite_number(low), finite_number(high)
+    if error is None or error[0] is None or not error[1] >= MIN_BLOCKS:
+        return None, None
+    reach = student_t_quantile(1.0 - ALPHA / 2.0, error[1] - 1.0) * error[0]
+    low, high = value - reach, value + reach
+    return (max(low, 0.0), min(high, 1.0)) if metric.interval == "share" else (low, high)
+
+
+class RelationValues:
+    """All values of the metrics of one relation, whose rows are in the table ``relation`` of *connection*."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, metrics: Sequence[Metric], dimensions: Sequence[Dimension]
+    ) -> None:
+        self._connection, self._metrics = connection, metrics
+        self._dimensions = [one for one in dimensions if any(one in metric.by for metric in metrics)]
+
+    def of(self, days: Sequence[str], *, whole: bool) -> Iterator[MetricValue]:
+        """The values of each of *days* and, where asked for, of all rows together.
+
+        A day without rows has the values that the aggregates have of no row: a count is 0, all else is no data.
+        """
+        listed = ", ".join(f"date '{day}'" for day in days) or "null"
+        self._connection.execute(
+            f"create or replace temp view {_DAYS} as select * from {ROWS} where day in ({listed})"
+        )
+        ways = groupings(self._dimensions)
+        if days:
+            yield from self._values([way for way in ways if way.by_day], _DAYS, days)
+        if whole:
+            yield from self._values([way for way in ways if not way.by_day], ROWS, [WHOLE])
+
+    def _values(self, ways: Sequence[Grouping], table: str, days: Sequence[str]) -> Iterator[MetricValue]:
+        found = self._by_aggregate(ways, table)
+        empty = self._connection.sql(f"select {metric_columns(self._metrics)} from {ROWS} where false").fetchall()[0]
+        for day in days:
+            found.setdefault((day, ()), list(empty))
+        selects = {
+            place: {group: row[0] for group, row in self._grouped(one.value, "value", ways, table)}
+            for place, one in enumerate(self._metrics) if is_select(one)
+        }
+        errors = {} if ways[0].by_day else self._errors(ways)  # the parts of a mean's error are days: one day has none
+        for (day, where), row in found.items():
+            for place, metric in enumerate(self._metrics):
+                if where and where[0][0] not in metric.by:
+                    continue
+                given = selects[place].get((day, where)) if place in selects else row[2 * place]
+                value, samples = finite_number(given), int(row[2 * place + 1] or 0)
+                low, high = value_bounds(metric, value, samples, errors.get(place, {}).get((day, where)))
+                yield MetricValue(
+                    key=MetricKey(metric.id, day, where), value=value, samples=samples, low=low, high=high
+                )
+
+    def _by_aggregate(self, ways: Sequence[Grouping], table: str) -> dict[_Group, list[Any]]:
+        query = aggregates(self._metrics, table, ways, self._dimensions)
+        by_number = {self._number_of(way): way for way in ways}
+        found, width = {}, len(self._dimensions)
+        for number, day, *rest in self._connection.sql(query).fetchall():
+            way = by_number[number]
+            value = rest[self._dimensions.index(way.dimension)] if way.dimension is not None else None
+            if way.dimension is None or value:
+                found[_group(way, day, value)] = rest[width:]
+        return found
+
+    def _errors(self, ways: Sequence[Grouping]) -> dict[int, dict[_Group, tuple[float | None, float]]]:
+        """Standard errors of the means and their effective days, by the place of the metric."""
+        averages = {place: averaged(one) for place, one in enumerate(self._metrics) if one.interval in OF_MEANS}
+        return {
+            place: {group: (row[0], row[1]) for group, row in self._grouped(query, "error, effective", ways, ROWS)}
+            for place, query in ((place, mean_errors(one)) for place, one in averages.items() if one is not None)
+        }
+
+    def _grouped(
+        self, query: str, columns: str, ways: Sequence[Grouping], table: str
+    ) -> Iterator[tuple[_Group, tuple[Any, ...]]]:
+        """The *columns* of a *query* over ``rows`` that groups by ``key``."""
+        text = f"with rows as ({exploded(table, ways)}) select key.way, key.day, key.of, {columns} from ({query})"
+        for place, day, value, *rest in self._connection.sql(text).fetchall():
+            yield _group(ways[place], day, value), tuple(rest)
+
+    def _number_of(self, way: Grouping) -> int:
+        """What ``grouping_id`` says of *way*: a bit is 1 where its column is not grouped by."""
+        return int("0" + "".join("0" if one == way.dimension else "1" for one in self._dimensions), 2)
+
+
+def _group(way: Grouping, day: date | None, value: str | None) -> _Group:
+    where = ((str(way.dimension), str(value)),) if way.dimension is not None else ()
+    return (day.isoformat() if way.by_day and day is not None else WHOLE), where
