@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Final
 
 import msgspec
@@ -20,12 +21,18 @@ from quantum_trader.lab.statements.words import (
     LOSS_WORDS,
     RELATIONS_OF,
     SIGNIFICANCE_WORDS,
+    SPAN_WORDS,
+    SPANS,
     TARGET_RELATIONS,
     TARGET_WORDS,
     negates,
 )
 
 _FROM: Final = frozenset({"from", "than", "against", "versus"})
+_LEADS: Final = frozenset({"lead", "leads", "led", "leading"})
+_BEFORE_UP: Final = frozenset({"held", "holds", "set", "made", "makes", "make", "follow", "backed", "ended", "kept"})
+_JUDGING: Final = frozenset().union(*(one.words for one in CLASSES if one.name in ("high", "low", "good", "bad")))
+_ON_TARGET: Final = frozenset({"within", "on", "inside"})
 _WORDS_BACK: Final = 4
 _TWICE: Final = next(one.words for one in CLASSES if one.name == "twice")
 _HALF: Final = next(one.words for one in CLASSES if one.name == "half")
@@ -63,14 +70,25 @@ def comparisons(reading: Reading) -> Iterable[Flaw]:
         words, mention = reading.words(clause), _mention(reading, clause)
         for token in words:
             allowed = _allowed(token, words)
-            if allowed is None:
+            if allowed is None or _is_idiom(token, reading) or _is_of_no_figure(token, reading, mention):
                 continue
             claims = [one for one in reading.claims if one.relation in allowed]
-            if not any(_is_visible(one, mention, reading, clause) for one in claims):
+            if not any(_is_visible(one, _seen(one, mention, reading, clause), reading, clause) for one in claims):
                 yield Flaw(rule="comparisons", what=token.text,
                             advice=f"needs a claim ({', '.join(sorted(allowed)) or 'none fits'}) of what it speaks of")
-            elif not _covers(claims, mention):
+            elif not _covers(claims, mention, reading.figures(clause) == []):
                 yield Flaw(rule="comparisons", what=token.text, advice="the clause names figures its claim is not of")
+
+
+def _is_idiom(token: Token, reading: Reading) -> bool:
+    """Whether *token* compares nothing where it stands: "led to", "over the whole span"."""
+    after = [one.lower for one in reading.tokens if one.start >= token.end][:4]
+    if token.lower in _LEADS:
+        return after[:1] == ["to"]
+    if token.lower == "over":
+        return bool(SPANS.intersection(takewhile(SPAN_WORDS.__contains__, after)))
+    before = next((one.lower for one in reversed(reading.tokens) if one.end <= token.start), "")
+    return token.lower == "up" and before in _BEFORE_UP
 
 
 def _allowed(token: Token, words: list[Token]) -> frozenset[Relation] | None:
@@ -85,7 +103,7 @@ def _allowed(token: Token, words: list[Token]) -> frozenset[Relation] | None:
     if word in _NONE and around & SIGNIFICANCE_WORDS:
         return None
     if word in TARGET_WORDS and not _says_how(word, around):
-        return frozenset()
+        return frozenset({Relation.MEETS_TARGET} if around & _ON_TARGET else ())
     if word in _TWICE:
         return _factor(around, Relation.TWICE, Relation.MORE_THAN_TWICE, "more", "less")
     if word in _HALF:
@@ -111,15 +129,39 @@ def _follows_the(token: Token, words: list[Token]) -> bool:
 
 
 def _mention(reading: Reading, clause: int) -> Mention:
-    """What *clause* speaks of; where that is nothing, what the clause before it does."""
+    """What *clause* speaks of; where that is nothing, what the clause before it does, else the one behind."""
     for number in range(clause, -1, -1):
-        keys = tuple(reading.figures(number))
-        named = tuple(
-            one for one in reading.nouns if reading.tokens[one.first].clause == number and not one.after_of
-        )
-        if keys or named:
-            return Mention(keys=keys, nouns=named)
-    return Mention(keys=(), nouns=())
+        own = _own_mention(reading, number)
+        if own.keys or own.nouns:
+            return own
+    return _own_mention(reading, clause + 1) if clause + 1 < reading.clauses else Mention(keys=(), nouns=())
+
+
+def _own_mention(reading: Reading, clause: int) -> Mention:
+    """What the words and figures of *clause* itself speak of."""
+    named = tuple(one for one in reading.nouns if reading.tokens[one.first].clause == clause and not one.after_of)
+    return Mention(keys=tuple(reading.figures(clause)), nouns=named)
+
+
+def _seen(claim: BoundClaim, mention: Mention, reading: Reading, clause: int) -> Mention:
+    """*mention*, and where it is the right side alone ("lower than {x}") what the clause before it speaks of."""
+    if clause == 0 or claim.right is None or set(mention.keys) != {claim.right}:
+        return mention
+    before = _mention(reading, clause - 1)
+    return Mention(keys=(*before.keys, *mention.keys), nouns=before.nouns)
+
+
+def _is_of_no_figure(token: Token, reading: Reading, mention: Mention) -> bool:
+    """Whether *token* judges or denies what no metric measures: "the small sample", "no action is needed"."""
+    if token.lower in _JUDGING:
+        return mention == Mention(keys=(), nouns=()) or not _spoken_of(reading, token.clause)
+    own = _own_mention(reading, token.clause)
+    return token.lower == "no" and not own.keys and not own.nouns
+
+
+def _spoken_of(reading: Reading, clause: int) -> bool:
+    """Whether *clause* or one before it speaks of a figure."""
+    return any(one.keys or one.nouns for one in (_own_mention(reading, number) for number in range(clause + 1)))
 
 
 def _is_visible(claim: BoundClaim, mention: Mention, reading: Reading, clause: int) -> bool:
@@ -156,10 +198,16 @@ def _says_over(over: str, reading: Reading, clause: int) -> bool:
     return said <= {over} and (bool(said) or bool(reading.names(over)))
 
 
-def _covers(claims: list[BoundClaim], mention: Mention) -> bool:
-    """Whether every figure and noun of the clause is one that *claims* speak of."""
+def _covers(claims: list[BoundClaim], mention: Mention, inherited: bool) -> bool:
+    """Whether every figure and noun of the clause is one that *claims* speak of.
+
+    A clause without a figure speaks of the one before it, and then of its metric on any day.
+    """
     keys = {key for one in claims for key in one.keys}
     metrics = {key.metric for key in keys}
+    if inherited:
+        subjects = {(one.left.metric, one.left.where) for one in claims if one.left in mention.keys}
+        keys |= {key for key in mention.keys if (key.metric, key.where) in subjects}
     return set(mention.keys) <= keys and all(noun.metrics & metrics for noun in mention.nouns)
 
 

@@ -19,13 +19,13 @@ from quantum_trader.lab.statements.words import (
     GAIN_WORDS,
     LOSS_WORDS,
     QUALIFIERS,
-    RESULT_VERBS,
+    RESULT_WORDS,
     TODAY,
     UNIT_WORDS,
     YESTERDAY,
 )
 
-_WORDS_TO_ITS_NOUN: Final = 2  # between a figure and the noun behind it: "{trades} of the trades"
+_TO_ITS_NOUN: Final = frozenset({"closed", "completed", "executed", "recorded", "finished"})  # "{trades} closed trades"
 _ANY_SIGN: Final = frozenset({"positive", "negative"})
 
 
@@ -115,12 +115,12 @@ def _has_its_noun(reading: Reading, number: int, metric: str, used: set[int]) ->
 
 
 def _noun_behind(reading: Reading, number: int) -> Noun | None:
-    """The noun that follows the figure at once: no other place, mark or clause between, and two words at most."""
+    """The noun that follows the figure at once, or behind one word that changes nothing."""
     for noun in reading.nouns:
         if noun.first <= number:
             continue
         between = reading.tokens[number + 1 : noun.first]
-        if len(between) > _WORDS_TO_ITS_NOUN or any(not one.is_word for one in between):
+        if len(between) > 1 or any(one.lower not in _TO_ITS_NOUN for one in between):
             return None
         return noun if reading.tokens[noun.first].clause == reading.tokens[number].clause else None
     return None
@@ -132,6 +132,8 @@ def _noun_ahead_fits(reading: Reading, number: int, metric: str, used: set[int])
     clause = reading.tokens[number].clause
     if not any(reading.tokens[noun.first].clause == clause for noun in ahead) and _earns(reading, number, metric):
         return True
+    if not ahead:
+        return _noun_comes(reading, number, metric)
     while ahead:
         noun = ahead.pop()
         if metric in noun.metrics:
@@ -141,8 +143,16 @@ def _noun_ahead_fits(reading: Reading, number: int, metric: str, used: set[int])
     return False
 
 
+def _noun_comes(reading: Reading, number: int, metric: str) -> bool:
+    """Whether the sentence begins with the figure and then says what it is: "At {win_rate}, the win rate is"."""
+    following = next((one for one in reading.nouns if one.first > number), None)
+    if following is None or metric not in following.metrics:
+        return False
+    return all(one.key is None for one in (*reading.tokens[:number], *reading.tokens[number + 1 : following.first]))
+
+
 def _earns(reading: Reading, number: int, metric: str) -> bool:
-    """Whether a verb such as "earned" says, since the last figure of the clause, that a result follows."""
+    """Whether a word such as "earned" or "gain" says, since the last figure, that a result follows."""
     found = reading.snapshot.metrics[metric]
     if found.unit is not Unit.USDT or found.direction is not BetterWhen.HIGHER:
         return False
@@ -150,7 +160,7 @@ def _earns(reading: Reading, number: int, metric: str) -> bool:
     for token in reversed(reading.tokens[:number]):
         if token.key is not None or token.clause != clause:
             return False
-        if token.is_word and token.lower in RESULT_VERBS:
+        if token.is_word and token.lower in RESULT_WORDS:
             return True
     return False
 
@@ -186,7 +196,7 @@ def day_words(reading: Reading) -> Iterable[Flaw]:
     claimed = {key.day for claim in reading.claims for key in claim.keys}
     for number, token in enumerate(reading.tokens):
         word = token.lower if token.is_word else ""
-        days = {key.day for key in reading.figures(token.clause)}
+        days = {key.day for key in reading.figures(token.clause) or reading.figures()}
         before = day_before(day)
         if word in TODAY and days and day not in days:
             yield Flaw(rule="day_words", what=token.text, advice=f"the report is of {day}")
@@ -230,10 +240,21 @@ def _signs_agree(reading: Reading, token: Token, sign: int) -> bool:
     results = [key for key in keys if is_signed(_metric(reading, key))]
     if not results and token.lower in _ANY_SIGN:
         results = keys
+    if not results and not keys:
+        results = _named_results(reading, token)
     if not results:
         wanted = Relation.GAIN if sign > 0 else Relation.LOSS
         return any(one.relation is wanted for one in reading.claims) and not keys
     return all(_sign(reading, key) == sign for key in results)
+
+
+def _named_results(reading: Reading, token: Token) -> list[MetricKey]:
+    """The day's figures of the signed metrics that *token* is the noun of, where nothing says which one is meant."""
+    if any(reading.names(dimension) for dimension in DIMENSIONS) or reading.dates():
+        return []
+    named = {one for noun in reading.nouns if reading.tokens[noun.first] is token for one in noun.metrics}
+    found = [MetricKey(one, reading.snapshot.day) for one in sorted(named) if is_signed(reading.snapshot.metrics[one])]
+    return [key for key in found if reading.snapshot.of(key) is not None]
 
 
 def _sign(reading: Reading, key: MetricKey) -> int:

@@ -29,7 +29,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     start: int
     end: int
-    clause: int
+    clause: int = 0
     place: Place | None = None
     is_word: bool = False
 
@@ -111,7 +111,8 @@ def read_sentence(sentence: Sentence, snapshot: MetricSnapshot) -> Reading:
     text = plain_text(sentence.text)
     broken: list[str] = []
     references: list[str] = []
-    tokens = tuple(_tokens(text, snapshot.day, broken))
+    pieces = tuple(_tokens(text, snapshot.day, broken))
+    nouns = tuple(_nouns(pieces, noun_table(snapshot.metrics)))
     claims = []
     for claim in sentence.claims:
         try:
@@ -119,13 +120,12 @@ def read_sentence(sentence: Sentence, snapshot: MetricSnapshot) -> Reading:
         except (InputError, ValueError) as error:
             references.append(str(error))
     return Reading(
-        text=text, sentence=sentence, snapshot=snapshot, tokens=tokens, claims=tuple(claims), broken=tuple(broken),
-        nouns=tuple(_nouns(tokens, noun_table(snapshot.metrics))), false_references=tuple(references),
+        text=text, sentence=sentence, snapshot=snapshot, tokens=tuple(_in_clauses(pieces, nouns)), claims=tuple(claims),
+        broken=tuple(broken), nouns=nouns, false_references=tuple(references),
     )
 
 
 def _tokens(text: str, day: str, broken: list[str]) -> Iterable[Token]:
-    clause = 0
     for found in _PIECE.finditer(text):
         piece, place, is_word = found[0], None, found[0][0].isalpha() and found[0].isascii()
         if found[1] is not None:
@@ -136,9 +136,16 @@ def _tokens(text: str, day: str, broken: list[str]) -> Iterable[Token]:
                 continue
         elif piece in "{}":
             broken.append("a brace that encloses no placeholder")
-        if piece in ",;:()" or (is_word and piece.lower() in _ENDS_A_CLAUSE):
+        yield Token(text=piece, start=found.start(), end=found.end(), place=place, is_word=is_word)
+
+
+def _in_clauses(pieces: tuple[Token, ...], nouns: tuple[Noun, ...]) -> Iterable[Token]:
+    """*pieces* with the numbers of their clauses; an "and" within a noun ends none."""
+    clause, inside = 0, {number for noun in nouns for number in range(noun.first, noun.last + 1)}
+    for number, one in enumerate(pieces):
+        if number not in inside and (one.text in ",;:()" or (one.is_word and one.lower in _ENDS_A_CLAUSE)):
             clause += 1
-        yield Token(text=piece, start=found.start(), end=found.end(), clause=clause, place=place, is_word=is_word)
+        yield msgspec.structs.replace(one, clause=clause)
 
 
 def singular(word: str) -> str:

@@ -11,6 +11,7 @@ from quantum_trader.lab.statements.flaws import Flaw
 from quantum_trader.lab.statements.language import LONGEST_TEXT, MOST_CLAIMS
 from quantum_trader.lab.statements.reading import Reading, Token
 from quantum_trader.lab.statements.words import (
+    ADVICE,
     APPROXIMATIONS,
     ARITHMETIC,
     CAPITALS,
@@ -112,8 +113,13 @@ def _refused(
 
 
 def number_words(reading: Reading) -> Iterable[Flaw]:
-    """No number is written as a word, not even in a metric's noun."""
-    return _refused("number_words", NUMBER_WORDS, reading, "a number is a placeholder", besides_nouns=False)
+    """No number is written as a word or as several that make one, not even in a metric's noun."""
+    yield from _refused("number_words", NUMBER_WORDS, reading, "a number is a placeholder", besides_nouns=False)
+    words = [one.lower for one in reading.tokens if one.is_word]
+    for size in (2, 3):
+        for first in range(len(words) - size + 1):
+            if (together := "".join(words[first : first + size])) in NUMBER_WORDS:
+                yield Flaw(rule="number_words", what=together, advice="a number is a placeholder")
 
 
 def vague_words(reading: Reading) -> Iterable[Flaw]:
@@ -139,8 +145,7 @@ def date_words(reading: Reading) -> Iterable[Flaw]:
 def conditions(reading: Reading) -> Iterable[Flaw]:
     """What may be or would have been is no figure's business: a clause with figures says what was."""
     for clause in range(reading.clauses):
-        if not reading.figures(clause):
-            continue
-        for token in reading.words(clause):
-            if token.lower in CONDITIONS:
+        figures = [one.start for one in reading.tokens if one.key is not None and one.clause == clause]
+        for token in reading.words(clause) if figures else []:
+            if token.lower in CONDITIONS and (token.lower not in ADVICE or token.start < figures[-1]):
                 yield Flaw(rule="conditions", what=token.text, advice="say what was, not what may be, of a figure")

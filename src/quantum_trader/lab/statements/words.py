@@ -24,7 +24,11 @@ def _words(text: str) -> frozenset[str]:
 def vocabulary() -> frozenset[str]:
     """Every word that a sentence may use, in small letters."""
     text = files("quantum_trader").joinpath("data", "statement_words.txt").read_text(encoding="ascii")
-    return frozenset(line for line in text.splitlines() if line and not line.startswith("#")) | TRADE_WORDS
+    listed = frozenset(line for line in text.splitlines() if line and not line.startswith("#"))
+    return listed.union(
+        TRADE_WORDS, RELATIONS_OF, NUMBER_WORDS, VAGUE_WORDS, APPROXIMATIONS, ARITHMETIC, DATE_WORDS, UNIT_WORDS,
+        QUALIFIERS, GAIN_WORDS, LOSS_WORDS, NEGATIONS, CONDITIONS,
+    )
 
 
 TRADE_WORDS: Final = _words("""
@@ -94,7 +98,7 @@ BEFORE_A_FIGURE: Final = _words("""
 """)
 
 QUALIFIERS: Final = _words("""
-    average averaged mean median gross net rolling cumulative daily long short longs shorts open opened rejected blocked
+    average mean median gross net rolling cumulative daily long short longs shorts open opened rejected blocked
     refused allowed accepted filled unfilled raw adjusted annualised annualized live paper shadow intraday partial
     manual theoretical simulated estimated actual hypothetical excluding except without including besides
 """)  # of a figure, unless the metric's own noun has them: they would make it another figure
@@ -108,7 +112,12 @@ LOSS_WORDS: Final = _words("""
     loss losses lose loses losing lost negative unprofitable loser losers deficit bled bleed bleeding forfeited
     squandered
 """)
-RESULT_VERBS: Final = _words("earned lost made gained earn lose earns loses makes make brought returned yielded won")
+RESULT_WORDS: Final = _words("""
+    earned lost made gained earn lose earns loses makes make brought returned yielded won gain loss profit generated
+    produced delivered contributed detracted profitable unprofitable deficit surplus
+""")  # what a result may be called where its metric's noun is not written
+SPAN_WORDS: Final = _words("the this its a whole entire full span day time period session sample history")
+SPANS: Final = _words("span day time period session sample history")  # "over the whole span" compares nothing
 TODAY, YESTERDAY = _words("today"), _words("yesterday")
 BEFORE_DAY: Final = _words("previous prior preceding before")
 
@@ -116,8 +125,9 @@ NEGATIONS: Final = _words("""
     not never neither nor without hardly barely scarcely cannot fail fails failed failing unable lack lacks lacked
     instead no none nothing unlikely
 """)
-CONDITIONS: Final = _words("""
-    will would could might may shall should can must expect expects expected likely forecast forecasts predict predicts
+ADVICE: Final = _words("should must can shall may might cannot")  # may follow a figure: "should be read with care"
+CONDITIONS: Final = ADVICE | _words("""
+    will would could until expect expects expected likely forecast forecasts predict predicts
     predicted probably hopefully if unless potential potentially possibly perhaps maybe seem seems seemed supposedly
     allegedly appears otherwise
 """)
@@ -154,53 +164,63 @@ def _comparatives(kind: str, ending: str = "er") -> str:
 
 CLASSES: Final = (
     _class("rise", "rose", """
-        rose rise rises risen rising increase increases increased increasing increasingly grew grow grows grown growing
-        growth climb climbs climbed climbing jump jumps jumped jumping surge surges surged surging soar soars soared
-        soaring rally rallied rallies advance advanced advances up upward upwards upturn uptick leap leapt leaped
-        expand expanded expands expansion swell swelled swollen rebound rebounded rebounds ascend ascended lift lifted
-        raised heighten heightened accelerate accelerated spike spiked spikes escalate escalated mount mounted mounting
-        balloon ballooned gather doubling upsurge inflated elevated swung boom boomed booming burgeoning
+        rose rise rises risen rising increase increases increased increasing increasingly grew grow grows grown
+        growing growth climb climbs climbed climbing jump jumps jumped jumping surge surges surged surging soar
+        soars soared soaring rally rallied rallies advance advanced advances up upward upwards upturn uptick
+        leap leapt leaped expand expanded expands expansion swell swelled swollen rebound rebounded rebounds
+        ascend ascended lift lifted raised heighten heightened accelerate accelerated spike spiked spikes
+        escalate escalated mount mounted mounting balloon ballooned gather doubling upsurge inflated elevated
+        swung boom boomed booming burgeoning accelerates accelerating advancing ascending ascends ballooning
+        balloons booms escalates escalating expanding expansions heightening heightens leaping leaps lifting
+        lifts mounts rallying rebounding spiking swelling swells
     """),
     _class("fall", "fell", """
-        fell fall falls fallen falling decrease decreases decreased decreasing drop drops dropped dropping decline
-        declines declined declining sink sinks sank sunk sinking slide slid slides sliding slip slips slipped slipping
-        shrink shrinks shrank shrunk shrinking shrinkage plunge plunged plunges plunging plummet plummeted tumble
-        tumbled slump slumped down downward downwards downturn reduced diminish diminished diminishes dwindle dwindled
-        lowered crash crashed collapse collapsed dip dips dipped contracted contraction ebb ebbed subside
-        subsided descend descended cut cuts lessen lessened eased ease easing decelerate decelerated recede receded
-        retreat retreated halving trimmed curbed waned wane fading faded dampened bust
+        fell fall falls fallen falling decrease decreases decreased decreasing drop drops dropped dropping
+        decline declines declined declining sink sinks sank sunk sinking slide slid slides sliding slip slips
+        slipped slipping shrink shrinks shrank shrunk shrinking shrinkage plunge plunged plunges plunging
+        plummet plummeted tumble tumbled slump slumped down downward downwards downturn reduced diminish
+        diminished diminishes dwindle dwindled lowered crash crashed collapse collapsed dip dips dipped
+        contracted contraction ebb ebbed subside subsided descend descended cut cuts lessen lessened eased ease
+        easing decelerate decelerated recede receded retreat retreated halving trimmed curbed waned wane fading
+        faded dampened bust busted collapses collapsing contractions crashes crashing cutting descending
+        descends diminishing dipping dwindles dwindling eases ebbing ebbs lessening lessens plummeting plummets
+        recedes receding retreating retreats slumping slumps subsides subsiding tumbles tumbling wanes waning
     """),
     _class("same", "unchanged equal", """
-        unchanged flat same equal equals equally equalled steady steadily constant constantly stable identical level
-        matched match matches matching stagnant stagnated unaltered unvarying static
+        unchanged flat same equal equals equally equalled steady steadily constant constantly stable identical
+        matched match matches matching stagnant stagnated unaltered unvarying static constants equaled equaling
+        equalling identically steadied steadies steadying
     """),
     _class("change", "rose fell improved worsened", """
-        change changes changed changing shift shifted shifts vary varied varies differ differs differed different
-        difference differences moved reversed reversal
+        change changes changed changing shift shifted shifts vary varied varies differ differs differed
+        different difference differences moved reversed reversal differently reversals shifting varying
     """),
     _class("improvement", "improved", """
-        improve improves improved improving improvement improvements recover recovered recovers recovery recovering
-        strengthen strengthened strengthening enhance enhanced bettered progress progressed heal healed
+        improve improves improved improving improvement improvements recover recovered recovers recovery
+        recovering strengthen strengthened strengthening enhance enhanced bettered progress progressed heal
+        healed enhances enhancing healing heals progresses progressing recoveries strengthens
     """),
     _class("worsening", "worsened", """
-        worsen worsens worsened worsening deteriorate deteriorated deteriorates deteriorating deterioration weaken
-        weakened weakening weakens degrade degraded degrading suffer suffered suffers erode eroded erosion decay decayed
-        decays slackened
+        worsen worsens worsened worsening deteriorate deteriorated deteriorates deteriorating deterioration
+        weaken weakened weakening weakens degrade degraded degrading suffer suffered suffers erode eroded
+        erosion decay decayed decays slackened decaying degrades erodes eroding
     """),
     _class("more", "above rose above_target more_than_twice", f"""
-        more above exceed exceeds exceeded exceeding surpass surpassed surpasses outweigh outweighed outweighs topped
-        outnumber outnumbered excess excessive over {_comparatives("more")}
+        more above exceed exceeds exceeded exceeding surpass surpassed surpasses outweigh outweighed outweighs
+        topped outnumber outnumbered excess excessive over exceedingly excesses excessively outweighing
+        surpassing {_comparatives("more")}
     """),
     _class("less", "below fell below_target less_than_half", f"""
         less below beneath under trailing lesser undershot {_comparatives("less")}
     """),
     _class("better", "better improved meets_target", f"""
-        better superior beat beats beaten beating outperform outperformed outperforms outperforming ahead lead leads led
-        leading preferable favourable favorable outdid eclipsed dominated dominates defeated {_comparatives("better")}
+        better superior beat beats beaten beating outperform outperformed outperforms outperforming ahead lead
+        leads led leading preferable favourable favorable outdid eclipsed dominated dominates defeated favorably
+        superiors {_comparatives("better")}
     """),
     _class("worse", "worse worsened misses_target", f"""
-        worse inferior lag lags lagged lagging trail trails trailed underperform underperformed underperforms behind
-        unfavourable unfavorable {_comparatives("worse")}
+        worse inferior lag lags lagged lagging trail trails trailed underperform underperformed underperforms
+        behind unfavourable unfavorable inferiors {_comparatives("worse")}
     """),
     _class("best", "best", f"""
         best finest foremost top ideal optimal optimum unbeaten unmatched unrivalled {_comparatives("better", "est")}
@@ -235,7 +255,9 @@ CLASSES: Final = (
         failure failures abysmal appalling catastrophic disastrous disaster horrible horribly horrendous hideous lousy
         miserable miserably awful awfully brutal
     """),
-    _class("reached", "meets_target", "met meet meets meeting reached reaches hit hits attained achieved fulfilled"),
+    _class("reached", "meets_target", """
+        met meet meets meeting reached reaches hit hits attained achieved fulfilled hitting
+    """),
     _class("missed", "misses_target", "missed misses miss missing"),
     _class("target", "above_target below_target meets_target misses_target",
            "target targets targeted goal goals objective objectives"),
