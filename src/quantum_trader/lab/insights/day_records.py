@@ -142,13 +142,13 @@ def _refused(found: Mapping[str, Mapping[str, dict[str, Any]]], profile: tuple[f
 # ---- what stands and what changed ------------------------------------------------------------------------------------
 def _standing(lines: Mapping[str, Sequence[tuple[int, bytes]]]) -> tuple[str, ...]:
     """The kinds of halts that were raised and not cleared."""
-    events = sorted(
-        ((ts_ns, at, kind, _data(kind, payload)) for kind in ("halt.raised", "halt.cleared")
-         for at, (ts_ns, payload) in enumerate(lines[kind])), key=lambda one: (one[0], one[2] == "halt.cleared", one[1]),
-    )
+    events = [
+        (ts_ns, is_end, _data(kind, payload)) for is_end, kind in enumerate(("halt.raised", "halt.cleared"))
+        for ts_ns, payload in lines[kind]
+    ]
     held: dict[str, None] = {}
-    for _, _, kind, data in events:
-        if kind == "halt.cleared" and data.get("level") in ("", "NORMAL", None):
+    for _, is_end, data in sorted(events, key=lambda one: one[:2]):
+        if is_end and data.get("level") in ("", "NORMAL", None):
             held.pop(data["kind"], None)
         else:
             held[data["kind"]] = None

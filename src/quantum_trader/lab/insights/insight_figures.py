@@ -36,7 +36,7 @@ def _metric(
 
 _ALL: Final = (
     _metric("refusals", "Refusals by reason", Unit.COUNT, ("refusal",), _RECORDS,
-            "How many signals of the day were not traded, by the check that stopped them first.", by_gate=True),
+            "How many signals of the day were not traded, by the reason on record.", by_gate=True),
     _metric("open_halts", "Standing halts", Unit.COUNT, ("standing halt",), _RECORDS,
             "How many kinds of halts stand at the end of the day.", direction=BetterWhen.LOWER),
     _metric("window_signals", "Signals of the window", Unit.COUNT, ("signal of the window",), _BLOCKS,
@@ -77,7 +77,7 @@ def insight_figures(
     """Every figure that the parts of an insight give, for the day of *records*."""
     day = records.day
     for reason, count in records.refusals.items():
-        yield _value("refusals", day, count, count, gate=reason.lower())
+        yield _value("refusals", day, count, count, gate=reason)
     yield _value("open_halts", day, len(records.halts), len(records.halts))
     if analysis is not None:
         yield _value("window_signals", day, analysis.signals, analysis.signals)
@@ -130,4 +130,4 @@ def _scored(metric: str, day: str, score: BlockScore, **where: Any) -> MetricVal
     return _value(metric, day, score.mean_bps, score.settled, score.low_bps, score.high_bps, **where)
 
 
-assert all(gate.islower() for gate in GATES)  # a reason in small letters and a gate are names of one dimension
+assert all(gate.islower() for gate in GATES)  # reasons are in capitals: both are names of the dimension ``gate``

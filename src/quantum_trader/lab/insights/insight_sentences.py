@@ -11,7 +11,9 @@ from typing import Final
 from quantum_trader.lab.insights.day_records import DayRecords
 from quantum_trader.lab.insights.insight_figures import main_move, move_name
 from quantum_trader.lab.insights.threshold_moves import MovedThreshold
-from quantum_trader.lab.metrics.values import MetricSnapshot
+from quantum_trader.lab.metrics.metric import Unit
+from quantum_trader.lab.metrics.rendering import metric_text
+from quantum_trader.lab.metrics.values import WHOLE, MetricSnapshot
 from quantum_trader.lab.shadows.analysis import ShadowAnalysis
 from quantum_trader.lab.statements.claims import day_before
 from quantum_trader.lab.statements.language import Claim, Relation, Sentence
@@ -21,6 +23,11 @@ LEARNT: Final = "What was learnt"
 BLOCKED: Final = "What was blocked, and whether rightly"
 CHANGED: Final = "What changed"
 COSTS: Final = "What it cost"
+SPOKEN: Final = (  # metrics of the catalogue that sentences, tables and advice speak of
+    "trades", "win_rate", "pnl_total", "signals", "signals_allowed", "shadow_trades", "shadow_mean_bps", "trainings",
+    "training_auc", "block_accuracy", "policy_value", "gate_stops", "gate_pass_rate", "policy_changes",
+    "settings_changes", "model_changes", "halts", "fees", "slippage", "funding", "fee_share",
+)
 _MOST_REASONS: Final = 3
 
 
@@ -44,57 +51,70 @@ class Figures:
         return all((self.value(one, **where) or 0.0) > 0.0 for one in metrics)
 
 
+def counted(figures: Figures, metric: str, one: str, many: str, **where: str) -> str:
+    """The figure of *metric* as a placeholder with its noun in the singular or the plural."""
+    names = ",".join(f"{key}={name}" for key, name in sorted(where.items()))
+    noun = one if figures.value(metric, **where) == 1.0 else many
+    return f"{{{metric}{'|' if names else ''}{names}}} {noun}"
+
+
 def summary_sentences(figures: Figures) -> Iterator[Sentence]:
     """What the day was, in two or three sentences."""
     if figures.some("trades"):
-        yield Sentence(text="{trades} trades ended with a result of {pnl_total} and a win rate of {win_rate}.")
+        ended = counted(figures, "trades", "trade", "trades")
+        yield Sentence(text=f"{ended} ended with a result of {{pnl_total}} and a win rate of {{win_rate}}.")
         yield from _against_the_day_before(figures)
     elif figures.known("trades"):
         yield Sentence(text="No trade ended on this day.", claims=(Claim(left="trades", relation=Relation.NONE),))
     if figures.some("signals"):
-        yield Sentence(text="The models gave {signals} signals with an approval rate of {signals_allowed}.") \
-            if figures.known("signals_allowed") else Sentence(text="The models gave {signals} signals.")
+        share = " with an approval rate of {signals_allowed}" if figures.known("signals_allowed") else ""
+        yield Sentence(text=f"The models gave {counted(figures, 'signals', 'signal', 'signals')}{share}.")
     elif figures.known("signals"):
         yield Sentence(text="No signal came on this day.", claims=(Claim(left="signals", relation=Relation.NONE),))
 
 
 def _against_the_day_before(figures: Figures) -> Iterator[Sentence]:
+    """How the result stands to that of the day before, where both have one and are written differently."""
     day = figures.snapshot.day
-    before = day_before(day)
-    old, new = figures.value("pnl_total", before), figures.value("pnl_total")
-    if old is None or new is None:
+    before = day_before(day) if day != WHOLE else ""
+    old, new = figures.value("pnl_total", before) if before else None, figures.value("pnl_total")
+    unit = figures.snapshot.metrics["pnl_total"].unit if old is not None else Unit.USDT
+    if old is None or new is None or metric_text(old, unit) == metric_text(new, unit):
         return
-    for verb, relation in (("rose", Relation.ROSE), ("fell", Relation.FELL)):
-        if (new > old) is (relation is Relation.ROSE) and new != old:
-            yield Sentence(
-                text=f"The result {verb} to {{pnl_total}} from {{pnl_total@{before}}} on {{date@{before}}}.",
-                claims=(Claim(left="pnl_total", relation=relation, right=before),),
-            )
+    verb, relation = ("rose", Relation.ROSE) if new > old else ("fell", Relation.FELL)
+    yield Sentence(
+        text=f"The result {verb} to {{pnl_total}} from {{pnl_total@{before}}} on {{date@{before}}}.",
+        claims=(Claim(left="pnl_total", relation=relation, right=before),),
+    )
 
 
 def learnt_sentences(figures: Figures) -> Iterator[Sentence]:
     """What shadow trades, trainings and market conditions say."""
     if figures.some("shadow_trades") and figures.known("shadow_mean_bps"):
-        yield Sentence(text="{shadow_trades} shadow trades ended with a mean shadow result of {shadow_mean_bps}.")
+        ended = counted(figures, "shadow_trades", "shadow trade", "shadow trades")
+        yield Sentence(text=f"{ended} ended with a mean shadow result of {{shadow_mean_bps}}.")
     if figures.some("trainings"):
-        yield Sentence(text="{trainings} trainings ended.")
+        yield Sentence(text=f"{counted(figures, 'trainings', 'training', 'trainings')} ended.")
         if figures.known("training_auc"):
             yield Sentence(text="The AUC of trainings was {training_auc}.")
     if figures.some("ranges_tested"):
         yield Sentence(
-            text="Of {ranges_tested} tested ranges of market conditions {ranges_told} were ranges told apart."
+            text="{ranges_told} ranges told apart stood among {ranges_tested} tested ranges of market conditions."
         )
 
 
 def blocked_sentences(figures: Figures, records: DayRecords, analysis: ShadowAnalysis | None) -> Iterator[Sentence]:
     """What stopped the signals of the day, and what stopping signals was worth."""
-    for reason in list(records.refusals)[:_MOST_REASONS]:
-        name = reason.lower()
-        yield Sentence(text=f"{{gate={name}}} was the reason of {{refusals|gate={name}}} refusals.")
+    for name in list(records.refusals)[:_MOST_REASONS]:
+        yield Sentence(
+            text=f"{{gate={name}}} was the reason of {counted(figures, 'refusals', 'refusal', 'refusals', gate=name)}."
+        )
     if figures.known("block_accuracy"):
         yield Sentence(text="The accuracy of blocking was {block_accuracy} on the shadow trades that ended.")
+    if figures.known("policy_value"):
+        yield Sentence(text="The value added by the policy was {policy_value} on the shadow trades that ended.")
     if figures.known("window_block_mean"):
-        yield Sentence(text="Up to this day the result of the blocked was {window_block_mean}.")
+        yield Sentence(text="The result of the blocked was {window_block_mean} in the window that ends on this day.")
     for one in analysis.by_gate if analysis is not None else ():
         yield from _gate_sentences(figures, one.gate)
 
@@ -102,40 +122,43 @@ def blocked_sentences(figures: Figures, records: DayRecords, analysis: ShadowAna
 def _gate_sentences(figures: Figures, gate: str) -> Iterator[Sentence]:
     name = f"|gate={gate}"
     if figures.known("window_gate_mean", "window_gate_accuracy", gate=gate) and figures.some("gate_stops", gate=gate):
+        stopped = counted(figures, "gate_stops", "stopped signal", "stopped signals", gate=gate)
         yield Sentence(text=(
-            f"{{gate={gate}}} had {{gate_stops{name}}} stopped signals on this day, a share of good blocks of "
-            f"{{window_gate_accuracy{name}}} and a result of the stopped of {{window_gate_mean{name}}}."
+            f"{{gate={gate}}} had {stopped} on this day, a share of good blocks of {{window_gate_accuracy{name}}} and "
+            f"a result of the stopped of {{window_gate_mean{name}}}."
         ))
 
 
-def move_sentences(moved: MovedThreshold | None) -> Iterator[Sentence]:
+def move_sentences(figures: Figures, moved: MovedThreshold | None) -> Iterator[Sentence]:
     """What another value of the threshold that stood in the way makes of the day's refused signals."""
     if moved is None:
         return
-    name = move_name(moved, main_move(moved))
+    name, main = move_name(moved, main_move(moved)), main_move(moved)
+    let = counted(figures, "threshold_passed", "signal let through", "signals let through", gate=name)
+    again = counted(figures, "threshold_signals", "signal decided again", "signals decided again", gate=name)
     yield Sentence(text=(
-        f"{{gate={name}}} stood in the way with a value in force of {{threshold_now|gate={name}}}, and at the tried "
-        f"value of {{threshold_tried|gate={name}}} there were {{threshold_passed|gate={name}}} signals let through "
-        f"of {{threshold_signals|gate={name}}} signals decided again."
+        f"{{gate={name}}} stood in the way with a value in force of {{threshold_now|gate={name}}}, and the tried value "
+        f"of {{threshold_tried|gate={name}}} gives {let} of {again}."
     ))
-    if main_move(moved).ended:
+    if main.ended:
+        known = counted(figures, "threshold_ended", "known result", "known results", gate=name)
         yield Sentence(text=(
-            f"{{threshold_ended|gate={name}}} known results of {{gate={name}}} give a result of those let through of "
+            f"At the end of the day {known} of {{gate={name}}} gave a result of those let through of "
             f"{{threshold_mean|gate={name}}}."
         ))
 
 
 def changed_sentences(figures: Figures) -> Iterator[Sentence]:
     """How much was changed; the changes themselves are a table."""
-    for metric, text in (
-        ("policy_changes", "{policy_changes} policy changes came into force."),
-        ("settings_changes", "There were {settings_changes} changes of settings."),
-        ("model_changes", "There were {model_changes} model changes."),
-        ("halts", "There were {halts} halts."),
-        ("open_halts", "At the end of the day there were {open_halts} standing halts."),
+    for metric, one, many, rest in (
+        ("policy_changes", "policy change", "policy changes", "came into force"),
+        ("settings_changes", "change of settings", "changes of settings", "came into force"),
+        ("model_changes", "model change", "model changes", "came into force"),
+        ("halts", "halt", "halts", "began"),
+        ("open_halts", "standing halt", "standing halts", "went on at the end of the day"),
     ):
         if figures.some(metric):
-            yield Sentence(text=text)
+            yield Sentence(text=f"{counted(figures, metric, one, many)} {rest}.")
 
 
 def cost_sentences(figures: Figures) -> Iterator[Sentence]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -76,12 +76,24 @@ def moved_threshold(refused: Sequence[RefusedSignal], signals: JudgedSignals | N
     known = turns[place]
     one, newest = CHANGEABLE[place], known[max(known)]
     gate, key = _CONFIG_KEYS.get(one.key, ("", ""))
-    results = _results(signals)
+    rising = newest.after > newest.before
+
+    def passed_at(value: float) -> list[str]:
+        """The signals that are traded under *value*; one whose own limit was looser keeps it."""
+        found = []
+        for decision, each in zip(decisions, some, strict=True):
+            own = decision.row[one.column]
+            loosest = (max if rising else min)(own, value) if math.isfinite(own) else value
+            if decision.made_with({place: loosest}).is_approved:
+                found.append(each.signal_id)
+        return found
+
     return MovedThreshold(
         setting=one.key, title=one.title, unit=one.unit, gate=gate, config_key=key, mode=some[-1].context.mode,
         before=newest.before, looked_at=len(some), refused=len(refused),
-        moves=tuple(
-            _move(step, value, place, decisions, some, results) for step, value in _steps(list(known.values()))
+        moves=threshold_steps(
+            [turn.after for turn in known.values() if (turn.after > turn.before) is rising], rising, passed_at,
+            _results(signals),
         ),
     )
 
@@ -97,25 +109,21 @@ def _size(turns: dict[int, _Turn]) -> float:
     return float(np.median([abs(one.after - one.before) / max(abs(one.before), 1e-9) for one in turns.values()]))
 
 
-def _steps(turns: Sequence[_Turn]) -> list[tuple[str, float]]:
-    """The values to try: those that turn the first, half and all of *turns*, each value once."""
-    rising = turns[0].after > turns[0].before
-    values = sorted((one.after for one in turns if (one.after > one.before) is rising), reverse=not rising)
-    chosen = (values[0], values[(len(values) - 1) // 2], values[-1])
+def threshold_steps(
+    values: Sequence[float], rising: bool, passed_at: Callable[[float], list[str]], results: Mapping[str, float]
+) -> tuple[ThresholdMove, ...]:
+    """Moves to the nearest, the middle and the furthest of *values*, each value once.
+
+    *rising*: a larger value is the looser one. *passed_at* names the signals that a value lets through, *results* the
+    results of the signals that have one, bps.
+    """
+    ordered = sorted(values, reverse=not rising)
+    chosen = (ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1])
     by_value = {value: step for step, value in zip(STEPS, chosen, strict=True)}  # of equal values the last step
-    return [(step, value) for value, step in by_value.items()]
+    return tuple(_move(step, value, passed_at(value), results) for value, step in by_value.items())
 
 
-def _move(
-    step: str, value: float, place: int, decisions: Sequence[Decision], some: Sequence[RefusedSignal],
-    results: dict[str, float],
-) -> ThresholdMove:
-    """What *value* makes of the signals; one whose own limit was looser already keeps it."""
-    column, passed = CHANGEABLE[place].column, []
-    for decision, one in zip(decisions, some, strict=True):
-        own = decision.row[column]
-        if math.isfinite(own) and decision.made_with({place: value}).is_approved:
-            passed.append(one.signal_id)
+def _move(step: str, value: float, passed: Sequence[str], results: Mapping[str, float]) -> ThresholdMove:
     ended = [results[name] for name in passed if name in results]
     return ThresholdMove(
         step=step, value=value, passed=len(passed), ended=len(ended),
