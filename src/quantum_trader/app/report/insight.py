@@ -20,7 +20,7 @@ from rich.text import Text
 from quantum_trader.app.report.html import cells_table, section
 from quantum_trader.app.report.style import STYLE
 from quantum_trader.app.report.words import words
-from quantum_trader.lab.insights.aggregator import DailyInsight, InsightFigure, InsightTable
+from quantum_trader.lab.insights.daily_insight import DailyInsight, InsightFigure, InsightTable
 from quantum_trader.lab.insights.day_records import RecordedChange
 from quantum_trader.lab.insights.insight_sentences import SUMMARY
 from quantum_trader.lab.insights.recommendations import KEEP
@@ -119,12 +119,12 @@ def _struck_words(insight: DailyInsight) -> str:
 # ---- the terminal ----------------------------------------------------------------------------------------------------
 def insight_view(insight: DailyInsight, *, short: bool = False) -> RenderableType:
     """The insight for a terminal; *short*: the sentences and the advice alone."""
-    said = dict(_sentences(insight))
-    head = "\n".join(said.pop(SUMMARY, ["There is nothing to tell of it."]))
+    spoken = dict(_sentences(insight))
+    head = "\n".join(spoken.pop(SUMMARY, ["There is nothing to tell of it."]))
     parts: list[RenderableType] = [
         Panel(Text(head), title=insight_title(insight), title_align="left", border_style="dim")
     ]
-    for title, lines in said.items():
+    for title, lines in spoken.items():
         parts += [Text(f"\n{title}", style="bold"), *(Text(f"  {line}") for line in lines)]
     if not short:
         for table in insight.tables:
@@ -136,8 +136,12 @@ def insight_view(insight: DailyInsight, *, short: bool = False) -> RenderableTyp
         parts += [Text(f"  {text}"), *([Text(f"    {command}", style="green")] if command else [])]
     if insight.struck:
         parts.append(Text(_struck_words(insight), style="yellow"))
-    parts += [_table(FIGURES, FIGURE_COLUMNS, _figure_cells(insight), left=2)]
-    return Group(*parts, *([] if short else [Text(FIGURE_NOTE, style="dim")]))
+    if short:
+        said = ", ".join(f"[{number}] {key}" for number, key in enumerate(insight.figures, 1))
+        return Group(*parts, Text(f"\n{FIGURES}: {said}", style="dim"))
+    return Group(
+        *parts, _table(FIGURES, FIGURE_COLUMNS, _figure_cells(insight), left=2), Text(FIGURE_NOTE, style="dim")
+    )
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> RenderableType:

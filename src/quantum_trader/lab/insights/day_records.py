@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_DAY, iso
 from quantum_trader.domain.errors import DataError, InputError, StateError
 from quantum_trader.engine.decision_inputs import DecisionInputs, recorded_inputs
-from quantum_trader.journal.lake import Lake
 from quantum_trader.lab.explain.recorded import context_of, recorded_profile
 from quantum_trader.lab.explain.search import DecisionContext
 from quantum_trader.lab.shadows.judged_signals import SIGNAL_KINDS, JudgedSignals, judged_signals_of
+
+if TYPE_CHECKING:
+    from quantum_trader.journal.lake import Lake
 
 WINDOW_DAYS: Final = 30  # of signals, up to the end of the day, that blocks and conditions are judged by
 _STANDING: Final = ("run.started", "halt.raised", "halt.cleared")  # in force until the next one

@@ -6,16 +6,18 @@ They stand beside those of the catalogue in one snapshot, so that sentences and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from quantum_trader.lab.insights.day_records import DayRecords
 from quantum_trader.lab.insights.threshold_moves import MovedThreshold, ThresholdMove
-from quantum_trader.lab.market_context import OptimalConditions
 from quantum_trader.lab.metrics.metric import BetterWhen, Dimension, Metric, Unit
 from quantum_trader.lab.metrics.values import MetricKey, MetricValue
 from quantum_trader.lab.shadows.analysis import ShadowAnalysis
 from quantum_trader.lab.shadows.blocks import BlockScore
 from quantum_trader.models.gates import GATES
+
+if TYPE_CHECKING:
+    from quantum_trader.lab.market_context import OptimalConditions
 
 INSIGHTS: Final = "insights"  # stands in the place of a relation
 _MOVES: Final = "lab.insights.threshold_moves.moved_threshold"

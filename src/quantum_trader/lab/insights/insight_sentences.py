@@ -65,12 +65,12 @@ def summary_sentences(figures: Figures) -> Iterator[Sentence]:
         yield Sentence(text=f"{ended} ended with a result of {{pnl_total}} and a win rate of {{win_rate}}.")
         yield from _against_the_day_before(figures)
     elif figures.known("trades"):
-        yield Sentence(text="No trade ended on this day.", claims=(Claim(left="trades", relation=Relation.NONE),))
+        yield Sentence(text="No trade ended.", claims=(Claim(left="trades", relation=Relation.NONE),))
     if figures.some("signals"):
         share = " with an approval rate of {signals_allowed}" if figures.known("signals_allowed") else ""
         yield Sentence(text=f"The models gave {counted(figures, 'signals', 'signal', 'signals')}{share}.")
     elif figures.known("signals"):
-        yield Sentence(text="No signal came on this day.", claims=(Claim(left="signals", relation=Relation.NONE),))
+        yield Sentence(text="No signal came.", claims=(Claim(left="signals", relation=Relation.NONE),))
 
 
 def _against_the_day_before(figures: Figures) -> Iterator[Sentence]:
@@ -114,19 +114,25 @@ def blocked_sentences(figures: Figures, records: DayRecords, analysis: ShadowAna
     if figures.known("policy_value"):
         yield Sentence(text="The value added by the policy was {policy_value} on the shadow trades that ended.")
     if figures.known("window_block_mean"):
-        yield Sentence(text="The result of the blocked was {window_block_mean} in the window that ends on this day.")
+        window = "" if figures.snapshot.day == WHOLE else " in the window that ends on this day"
+        yield Sentence(text=f"The result of the blocked was {{window_block_mean}}{window}.")
     for one in analysis.by_gate if analysis is not None else ():
         yield from _gate_sentences(figures, one.gate)
 
 
 def _gate_sentences(figures: Figures, gate: str) -> Iterator[Sentence]:
     name = f"|gate={gate}"
-    if figures.known("window_gate_mean", "window_gate_accuracy", gate=gate) and figures.some("gate_stops", gate=gate):
-        stopped = counted(figures, "gate_stops", "stopped signal", "stopped signals", gate=gate)
-        yield Sentence(text=(
-            f"{{gate={gate}}} had {stopped} on this day, a share of good blocks of {{window_gate_accuracy{name}}} and "
-            f"a result of the stopped of {{window_gate_mean{name}}}."
-        ))
+    if not figures.known("window_gate_mean", "window_gate_accuracy", gate=gate):
+        return
+    stopped = ""
+    if figures.some("gate_stops", gate=gate):
+        stopped = f"{counted(figures, 'gate_stops', 'stopped signal', 'stopped signals', gate=gate)}, "
+    elif figures.known("gate_stops", gate=gate):
+        return
+    yield Sentence(text=(
+        f"{{gate={gate}}} had {stopped}a share of good blocks of {{window_gate_accuracy{name}}} and a result of the "
+        f"stopped of {{window_gate_mean{name}}}."
+    ))
 
 
 def move_sentences(figures: Figures, moved: MovedThreshold | None) -> Iterator[Sentence]:
