@@ -35,9 +35,9 @@ _ALPHA: Final = 0.05
 
 def run_insight(facts: RunFacts) -> dict[str, Any]:
     """The insight of the whole run as plain values, the same for the same facts."""
-    standing = dict.fromkeys(halt.kind for halt in facts.halts if not halt.cleared_ns)
+    standing = {halt.kind: halt.exit_path for halt in facts.halts if not halt.cleared_ns}
     records = DayRecords(
-        day=WHOLE, signals=None, given=facts.signals, refused=(), changes=(), halts=tuple(standing),
+        day=WHOLE, signals=None, given=facts.signals, refused=(), changes=(), halts=standing,
         refusals=dict(sorted(facts.refusals.items(), key=lambda item: (-item[1], item[0]))),
     )
     analysis = _analysis(facts)

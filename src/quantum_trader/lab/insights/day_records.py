@@ -59,7 +59,7 @@ class DayRecords(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     refusals: dict[str, int]  # reason -> signals of the day that it stopped, the most frequent first
     refused: tuple[RefusedSignal, ...]
     changes: tuple[RecordedChange, ...]
-    halts: tuple[str, ...]  # kinds of halts that stand at the end of the day
+    halts: dict[str, str]  # kind of a halt that stands at the end of the day -> how it ends
 
 
 def day_of(day: str) -> int:
@@ -142,19 +142,24 @@ def _refused(found: Mapping[str, Mapping[str, dict[str, Any]]], profile: tuple[f
 
 
 # ---- what stands and what changed ------------------------------------------------------------------------------------
-def _standing(lines: Mapping[str, Sequence[tuple[int, bytes]]]) -> tuple[str, ...]:
-    """The kinds of halts that were raised and not cleared."""
+def _standing(lines: Mapping[str, Sequence[tuple[int, bytes]]]) -> dict[str, str]:
+    """The kinds of halts that were raised and not cleared, and how each ends."""
     events = [
         (ts_ns, is_end, _data(kind, payload)) for is_end, kind in enumerate(("halt.raised", "halt.cleared"))
         for ts_ns, payload in lines[kind]
     ]
-    held: dict[str, None] = {}
+    held: dict[str, str] = {}
     for _, is_end, data in sorted(events, key=lambda one: one[:2]):
         if is_end and data.get("level") in ("", "NORMAL", None):
-            held.pop(data["kind"], None)
+            held.pop(str(data.get("kind")), None)
         else:
-            held[data["kind"]] = None
-    return tuple(held)
+            held[str(data.get("kind"))] = str(data.get("exit_path") or "")
+    return held
+
+
+def waits_for_a_person(exit_path: str) -> bool:
+    """Whether a halt that ends by *exit_path* needs ``resume``."""
+    return exit_path.startswith("resume")
 
 
 def _changes(lines: Mapping[str, Sequence[tuple[int, bytes]]], begin_ns: int) -> list[RecordedChange]:

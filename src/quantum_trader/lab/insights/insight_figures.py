@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from quantum_trader.lab.insights.day_records import DayRecords
+from quantum_trader.lab.insights.day_records import DayRecords, waits_for_a_person
 from quantum_trader.lab.insights.threshold_moves import MovedThreshold, ThresholdMove
 from quantum_trader.lab.metrics.metric import BetterWhen, Dimension, Metric, Unit
 from quantum_trader.lab.metrics.values import MetricKey, MetricValue
@@ -41,6 +41,8 @@ _ALL: Final = (
             "How many signals of the day were not traded, by the reason on record.", by_gate=True),
     _metric("open_halts", "Standing halts", Unit.COUNT, ("standing halt",), _RECORDS,
             "How many kinds of halts stand at the end of the day.", direction=BetterWhen.LOWER),
+    _metric("waiting_halts", "Halts that wait for a person", Unit.COUNT, ("waiting halt",), _RECORDS,
+            "How many of them end by `resume` alone.", direction=BetterWhen.LOWER),
     _metric("window_signals", "Signals of the window", Unit.COUNT, ("signal of the window",), _BLOCKS,
             "How many signals the days up to the end of the day had that blocks are judged by."),
     _metric("window_block_mean", "Worth of blocking", Unit.BPS, ("result of the blocked",), _BLOCKS,
@@ -81,6 +83,8 @@ def insight_figures(
     for reason, count in records.refusals.items():
         yield _value("refusals", day, count, count, gate=reason)
     yield _value("open_halts", day, len(records.halts), len(records.halts))
+    waiting = [kind for kind, path in records.halts.items() if waits_for_a_person(path)]
+    yield _value("waiting_halts", day, len(waiting), len(records.halts))
     if analysis is not None:
         yield _value("window_signals", day, analysis.signals, analysis.signals)
         yield _scored("window_block_mean", day, analysis.all_refused)

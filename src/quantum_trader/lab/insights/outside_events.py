@@ -67,7 +67,7 @@ def outside_day(events: OutsideEvents, day: str) -> tuple[DayRecords, MovedThres
     blocked = [one for one in today if one.decision == "BLOCKED"]
     reasons = Counter(one.reason for one in blocked)
     records = DayRecords(
-        day=day, signals=None, given=len(today), refused=(), changes=(), halts=(),
+        day=day, signals=None, given=len(today), refused=(), changes=(), halts={},
         refusals=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
     )
     nothing = bool(blocked) and len(blocked) == len(today)

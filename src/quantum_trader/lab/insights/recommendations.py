@@ -15,7 +15,7 @@ import numpy as np
 from quantum_trader.domain.fields import FieldLookup
 from quantum_trader.lab.insights.day_records import DayRecords
 from quantum_trader.lab.insights.insight_figures import main_move, move_name
-from quantum_trader.lab.insights.insight_sentences import Figures
+from quantum_trader.lab.insights.insight_sentences import Figures, counted
 from quantum_trader.lab.insights.threshold_moves import MovedThreshold
 from quantum_trader.lab.shadows.analysis import GateScore, ShadowAnalysis
 from quantum_trader.lab.statements.checker import check_sentence, figures_in, render_sentence
@@ -50,16 +50,16 @@ def advice_of(
     figures: Figures, records: DayRecords, analysis: ShadowAnalysis | None, moved: MovedThreshold | None
 ) -> Iterator[Advice]:
     """Everything that the records of the day advise, the most urgent first."""
-    if figures.some("open_halts"):
+    if figures.some("waiting_halts"):
         yield Advice(
-            sentence=Sentence(text="End what stands when its cause is gone: the standing halts were {open_halts}."),
+            sentence=Sentence(text="Resume when the cause is gone: the waiting halts were {waiting_halts}."),
             command=("resume", "--reason", "the cause is gone"),
         )
     yield from _unmeasured(figures, records)
     for one in analysis.by_gate if analysis is not None else ():
         yield from _of_gate(one)
     if moved is not None:
-        yield _look_at(records, moved)
+        yield _look_at(figures, records, moved)
     if (figures.value("fee_share") or 0.0) > 1.0:
         yield Advice(
             sentence=Sentence(text="Look at what the fees leave of the wins: the fee share was {fee_share}."),
@@ -95,23 +95,26 @@ def _unmeasured(figures: Figures, records: DayRecords) -> Iterator[Advice]:
             yield Advice(
                 sentence=Sentence(
                     text=f"Observe the gate behind {{gate={reason}}}: it measures nothing and caused "
-                    f"{{refusals|gate={reason}}} refusals."
+                    f"{counted(figures, 'refusals', 'refusal', 'refusals', gate=reason)}."
                 ),
                 command=("gates", "observe", gate),
             )
 
 
-def _look_at(records: DayRecords, moved: MovedThreshold) -> Advice:
+def _look_at(figures: Figures, records: DayRecords, moved: MovedThreshold) -> Advice:
     """Look at other values of a threshold that let no signal of the day through."""
     name = move_name(moved, main_move(moved))
-    sentence = Sentence(text=(
-        f"Look at other values of {{gate={name}}} on the whole record before touching it: on this day "
-        f"{{threshold_tried|gate={name}}} was a tried value that gives {{threshold_passed|gate={name}}} signals let "
-        "through."
-    ))
+    let = counted(figures, "threshold_passed", "signal let through", "signals let through", gate=name)
+    told = f"on this day the tried value of {{threshold_tried|gate={name}}} gives {let}."
     if moved.gate:
-        return Advice(sentence=sentence, command=("gates", "advice", "--gate", moved.gate))
-    return Advice(sentence=sentence, command=("why", records.refused[-1].signal_id))
+        return Advice(
+            sentence=Sentence(text=f"Try {{gate={name}}} on the past signals before touching it: {told}"),
+            command=("gates", "advice", "--gate", moved.gate),
+        )
+    return Advice(
+        sentence=Sentence(text=f"Ask why {{gate={name}}} refused it before touching it: {told}"),
+        command=("why", records.refused[-1].signal_id),
+    )
 
 
 def recommendations(advice: Iterable[Advice], figures: Figures, state: str) -> tuple[Recommendation, ...]:

@@ -3,23 +3,25 @@
 Of the settings that could let a refused signal through by themselves, the one that turns the most signals is looked at,
 at three values: the nearest that turns any, one that turns half of those that it can turn, and one that turns them all.
 Each signal is decided with the account as it was at its time: that the first of them would have left less room for the
-next is not counted.
+next is not counted. Where no single setting turns any, it is the threshold of the gate that refused the most, and the
+count of signals let through says that others stand behind it.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 import numpy as np
 
-from quantum_trader.lab.explain.changeable import CHANGEABLE, SETTINGS
+from quantum_trader.lab.explain.changeable import CHANGEABLE, PLACES, SETTINGS
 from quantum_trader.lab.explain.search import Decision
 from quantum_trader.lab.insights.day_records import RefusedSignal
 from quantum_trader.lab.shadows.judged_signals import RESOLVED, JudgedSignals
+from quantum_trader.lab.shadows.thresholds import gate_figures, limits_of_row, value_of
 
 MOST_SIGNALS: Final = 60  # that are decided again, evenly over the day
 STEPS: Final = ("first", "half", "all")
@@ -71,8 +73,10 @@ def moved_threshold(refused: Sequence[RefusedSignal], signals: JudgedSignals | N
             if one.group == SETTINGS and not one.words and math.isfinite(found.before):
                 turns[found.place][at] = _Turn(found.before, found.after)
     if not turns:
+        turns = _of_the_gate(some)
+    if not turns:
         return None
-    place = min(turns, key=lambda key: (-len(turns[key]), _size(turns[key]), key))
+    place = min(turns, key=lambda key: (-len(turns[key]), not _is_limit(CHANGEABLE[key].key), _size(turns[key]), key))
     known = turns[place]
     one, newest = CHANGEABLE[place], known[max(known)]
     gate, key = _CONFIG_KEYS.get(one.key, ("", ""))
@@ -102,6 +106,30 @@ def _evenly(refused: Sequence[RefusedSignal], most: int) -> list[RefusedSignal]:
     if len(refused) <= most:
         return list(refused)
     return [refused[at] for at in np.linspace(0, len(refused) - 1, most).round().astype(int).tolist()]
+
+
+def _of_the_gate(some: Sequence[RefusedSignal]) -> dict[int, dict[int, _Turn]]:
+    """The threshold of the gate that refused the most of *some*, moved to each signal's own figure.
+
+    For signals that another check would refuse then: no single setting lets one through.
+    """
+    reasons = Counter(one.reason for one in some)
+    for key, (gate, _) in _CONFIG_KEYS.items():
+        reason = f"GATE_{gate.upper()}"
+        if reasons and reasons[reason] == max(reasons.values()):
+            known = {}
+            for at, one in enumerate(some):
+                limits = limits_of_row(one.inputs.gate_limits)
+                figure = float(gate_figures(gate, np.array([one.inputs.gates], dtype=np.float64), limits)[0])
+                if one.reason == reason and math.isfinite(figure):
+                    known[at] = _Turn(value_of(gate, limits), figure)
+            return {PLACES[key]: known} if known else {}
+    return {}
+
+
+def _is_limit(key: str) -> bool:
+    """Whether a setting is a limit that signals are refused by, and not how they are traded."""
+    return key.startswith(("guard_", "gate_", "max_", "min_")) or key in _CONFIG_KEYS
 
 
 def _size(turns: dict[int, _Turn]) -> float:
