@@ -64,6 +64,8 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("config", "show"): has("start_equity", "profile"),
     ("config", "check"): has("run.toml"),
     ("shadows",): has("all refused"),
+    ("metrics", "list"): has("win_rate", "max_drawdown"), ("metrics", "show"): has("samples"),
+    ("metrics", "compute"): has("metrics, ", "without data"), ("metrics", "explain"): has("select ", "win_rate@all"),
     ("gates", "advice"): has("thresholds tried"),
     ("rollout", "status"): has("signal_filter", "exit_mode"),
     ("rollout", "promote"): has("signal_filter"),
@@ -77,7 +79,7 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
 }
 # Where the answers of the other commands are looked at: they need files, a venue, keys or hours.
 ELSEWHERE: dict[tuple[str, ...], str] = {
-    ("compare",): "tests/app/test_compare.py",
+    ("compare",): "tests/app/test_compare.py", ("metrics", "alerts"): "tests/app/test_cli_metrics.py",
     ("sweep",): "tests/lab/test_sweep.py", ("simulate",): "tests/lab/test_simulation.py",
     ("live",): "tests/app/test_live_messages.py", ("status",): "tests/app/test_status.py",
     ("halt",): "tests/app/test_operator_requests.py", ("resume",): "tests/app/test_operator_requests.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -128,6 +129,32 @@ def explain_metric(
     typer.echo(query)
     if value is not None:
         typer.echo(f"\n{value.key}: {metric_text(value.value, found.unit)}, from {value.samples:,} samples")
+
+
+@app.command()
+def alerts(
+    state: StateOption, day: DayOption = _LAST, catalogue: CatalogueOption = None, as_json: JsonOption = False
+) -> None:
+    """Print the alarms of a day, and tell those that are due to the log: once in each cool-down.
+
+    Exit code 1 where a value breaks a rule of the catalogue, told before or not.
+    """
+    from quantum_trader.lab.metrics.alerts import AlertDesk, broken_rules
+    from quantum_trader.lab.metrics.catalogue import load_catalogue
+
+    known = load_catalogue(catalogue)
+    snapshot, chosen = _snapshot(state, known, day)
+    found = broken_rules(snapshot, chosen)
+    told = AlertDesk(state, known).tell(found, time.time_ns())
+    if as_json:
+        _print_json([{**msgspec.to_builtins(one), "told": one in told} for one in found])
+    elif not found:
+        rules = sum(one.alert is not None for one in known.metrics.values())
+        typer.echo(f"{chosen}: no alarm; {rules} rules of the catalogue were looked at")
+    for one in found if not as_json else ():
+        typer.echo(f"{one.title}: {one.text}{'' if one in told else ' (told before)'}")
+    if found:
+        raise typer.Exit(1)
 
 
 # ---- documents -------------------------------------------------------------------------------------------------------

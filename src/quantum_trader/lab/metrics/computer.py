@@ -131,12 +131,13 @@ class MetricsComputer:
             raise StateError(f"--state {self.state}: the journal has no event of the days asked for")
         days = [day for day in counts if is_wanted(day)]
         values: list[MetricValue] = []
-        with duckdb.connect(":memory:", config={"threads": 2}) as connection:
+        with duckdb.connect(":memory:", config={"threads": 1}) as connection:  # one: sums in one order, bit for bit
             for name, rows in zip(used, tables, strict=True):
-                connection.register(ROWS, rows)
+                connection.register("found", rows)
+                connection.execute(f"create or replace temp table {ROWS} as select * from found order by all")
+                connection.unregister("found")
                 metrics, dimensions = self.catalogue.of_relation(name), self.catalogue.relations[name].dimensions
                 values += RelationValues(connection, metrics, dimensions).of(days, whole=whole)
-                connection.unregister(ROWS)
         over = [day for day in days if last["last_ns"][0].as_py() >= _over_ns(day)]
         if self._keeps:
             self._keep(counts, over, values, whole=whole and span == DaySpan())
@@ -147,7 +148,7 @@ class MetricsComputer:
     ) -> None:
         """Keep the *values* of the days that are *over*; those of the whole with the days that are not, if *whole*."""
         by_day: dict[str, list[MetricValue]] = {day: [] for day in over}
-        rest = []
+        rest: list[MetricValue] = []
         for one in values:
             by_day.get(one.key.day, rest).append(one)
         if whole:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -56,8 +57,10 @@ class FinishedDays:
 
     def keep(self, day: str, events: int, values: Sequence[MetricValue]) -> bool:
         """Keep the *values* of *day*; False where the folder cannot be written."""
-        kept = _Kept(format=_FORMAT, catalogue=self._catalogue, events=events, values=list(values))
-        content = msgspec.json.encode(kept)
+        ordered = sorted(values, key=attrgetter("key"))
+        content = msgspec.json.encode(
+            _Kept(format=_FORMAT, catalogue=self._catalogue, events=events, values=ordered)
+        )
         try:
             write_private(self._path(day), _checksum(content) + b"\n" + content)
         except StateError:
