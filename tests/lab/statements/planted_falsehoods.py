@@ -264,7 +264,7 @@ def of_names(snapshot: MetricSnapshot) -> Iterator[Planted]:
             f"In {{{dimension}={name}}} the {subject} was {{{whole}}}.",
             f"The {subject} was {{{one}}} in {{{dimension}={wrong}}} and {{{other}}} in {{{dimension}={name}}}.",
             f"{{{dimension}={name}}} had a calm day, and the {subject} was {{{whole}}}.",
-            f"The {subject} of {name.lower()} was {{{one}}}.",
+            f"The {subject} of {wrong.lower()} was {{{one}}}.",
         ):
             yield "another name", sentence(text)
 

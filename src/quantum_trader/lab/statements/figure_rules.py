@@ -12,7 +12,7 @@ from quantum_trader.lab.metrics.values import WHOLE, MetricKey
 from quantum_trader.lab.statements.claims import day_before, is_signed
 from quantum_trader.lab.statements.flaws import Flaw
 from quantum_trader.lab.statements.language import DIMENSIONS, Relation
-from quantum_trader.lab.statements.reading import Noun, Reading, Token
+from quantum_trader.lab.statements.reading import Noun, Reading, Token, index_of
 from quantum_trader.lab.statements.words import (
     BEFORE_A_FIGURE,
     BEFORE_DAY,
@@ -40,7 +40,7 @@ def known_figures(reading: Reading) -> Iterable[Flaw]:
 
 def known_names(reading: Reading) -> Iterable[Flaw]:
     """A name is one that a figure of the snapshot is filtered by."""
-    known = {pair for one in reading.snapshot for pair in one.key.where}
+    known = index_of(reading.snapshot).names
     for dimension in sorted(DIMENSIONS):
         for name in reading.names(dimension):
             if (dimension, name) not in known:
@@ -55,12 +55,21 @@ def known_dates(reading: Reading) -> Iterable[Flaw]:
 
 
 def typed_names(reading: Reading) -> Iterable[Flaw]:
-    """The name of a mode, symbol, regime, model, source or gate is a placeholder: its figures must carry it."""
-    inside = reading.in_nouns()
-    names = {name.lower() for one in reading.snapshot for _, name in one.key.where}
-    for number, token in enumerate(reading.tokens):
-        if token.is_word and number not in inside and token.lower in names:
-            yield Flaw(rule="typed_names", what=token.text, advice="write it as a placeholder, such as {mode=scalp}")
+    """A name that is written in words beside figures that have such names is theirs, else it must be a placeholder."""
+    index, inside = index_of(reading.snapshot), reading.in_nouns()
+    words = [one.lower if one.is_word and number not in inside else "" for number, one in enumerate(reading.tokens)]
+    keys = {*reading.figures(), *(key for claim in reading.claims for key in claim.keys)}
+    for name, pairs in index.name_words.items():
+        size = len(name)
+        if not any(tuple(words[first : first + size]) == name for first in range(len(words) - size + 1)):
+            continue
+        if any(not _carries(key, pairs, index.dimensions.get(key.metric, frozenset())) for key in keys):
+            yield Flaw(rule="typed_names", what=" ".join(name), advice="write a name as a placeholder: {mode=scalp}")
+
+
+def _carries(key: MetricKey, pairs: frozenset[tuple[str, str]], dimensions: frozenset[str]) -> bool:
+    """Whether *key* is of one of the named, or of a metric that has no such names."""
+    return bool(pairs & set(key.where)) or not any(dimension in dimensions for dimension, _ in pairs)
 
 
 def unit_words(reading: Reading) -> Iterable[Flaw]:

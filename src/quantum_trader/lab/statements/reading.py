@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -51,6 +52,33 @@ class Noun(msgspec.Struct, frozen=True, kw_only=True):
     last: int
     metrics: frozenset[str]
     after_of: bool = False
+
+
+class SnapshotIndex(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rules look up in a snapshot, found once for all its sentences."""
+
+    nouns: dict[tuple[str, ...], frozenset[str]]
+    names: frozenset[tuple[str, str]]  # dimension and name
+    name_words: dict[tuple[str, ...], frozenset[tuple[str, str]]]  # the words of a name, where it is made of words
+    dimensions: dict[str, frozenset[str]]  # metric -> the dimensions that it has figures by
+
+
+@lru_cache(maxsize=4)
+def index_of(snapshot: MetricSnapshot) -> SnapshotIndex:
+    """The index of *snapshot*, which does not change."""
+    names = frozenset(pair for one in snapshot for pair in one.key.where)
+    words: dict[tuple[str, ...], frozenset[tuple[str, str]]] = {}
+    for pair in names:
+        parts = tuple(re.split(r"[^A-Za-z]+", pair[1].lower()))
+        if all(parts):
+            words[parts] = words.get(parts, frozenset()) | {pair}
+    dimensions: dict[str, set[str]] = {}
+    for one in snapshot:
+        dimensions.setdefault(one.key.metric, set()).update(name for name, _ in one.key.where)
+    return SnapshotIndex(
+        nouns=noun_table(snapshot.metrics), names=names, name_words=words,
+        dimensions={metric: frozenset(found) for metric, found in dimensions.items()},
+    )
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +140,7 @@ def read_sentence(sentence: Sentence, snapshot: MetricSnapshot) -> Reading:
     broken: list[str] = []
     references: list[str] = []
     pieces = tuple(_tokens(text, snapshot.day, broken))
-    nouns = tuple(_nouns(pieces, noun_table(snapshot.metrics)))
+    nouns = tuple(_nouns(pieces, index_of(snapshot).nouns))
     claims = []
     for claim in sentence.claims:
         try:
