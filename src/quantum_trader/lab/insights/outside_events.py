@@ -17,6 +17,7 @@ from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.kinds import DecisionEvent, Event, GateEvent, SignalEvent, TradeEvent
 from quantum_trader.lab.insights.day_records import DayRecords, day_of
 from quantum_trader.lab.insights.threshold_moves import MovedThreshold, threshold_steps
+from quantum_trader.lab.statements.checker import safe_name
 
 _PRODUCER: Final = "outside"
 _TIMES: Final = ("ts_ns", "ts", "timestamp", "time")
@@ -91,8 +92,8 @@ def _moved_gate(events: OutsideEvents, blocked: Sequence[str]) -> MovedThreshold
     rising = known[-1].observed > known[-1].limit  # a limit that is the most that passes
     values = [one.observed for one in known if (one.observed > one.limit) is rising]
     return MovedThreshold(
-        setting=gate, title=f"threshold of {gate}", unit="", gate="", config_key="", mode=known[-1].mode,
-        before=known[-1].limit, looked_at=len(blocked), refused=len(blocked),
+        setting=safe_name(gate), title=f"threshold of {safe_name(gate)}", unit="", gate="", config_key="",
+        mode=known[-1].mode, before=known[-1].limit, looked_at=len(blocked), refused=len(blocked),
         moves=threshold_steps(values, rising, lambda value: [
             one.signal_id for one in known if (one.observed <= value if rising else one.observed >= value)
         ], {}),
@@ -170,7 +171,7 @@ def _gate(signals: Sequence[SignalEvent]) -> Callable[[Mapping[str, Any], int], 
         return GateEvent(
             trace_id=name, symbol=str(one.get("symbol") or (signal.symbol if signal else "")),
             ts_ns=_moment(one) if has_time or signal is None else signal.ts_ns, signal_id=name,
-            gate=str(_field(one, "gate")), passed=bool(_field(one, "passed")),
+            gate=safe_name(str(_field(one, "gate"))), passed=bool(_field(one, "passed")),
             observed=_number(_field(one, "observed", math.nan)), limit=_number(_field(one, "limit", math.nan)),
             mode=str(one.get("mode", "")),
         )
@@ -190,9 +191,9 @@ def _trade(one: Mapping[str, Any], number: int) -> TradeEvent:
 
 def _decision(signal: SignalEvent, gates: Sequence[GateEvent]) -> DecisionEvent:
     """Blocked by the first of *gates* that did not let it pass."""
-    stopped = next((one.gate for one in gates if not one.passed), "")
+    stopped = safe_name(next((one.gate for one in gates if not one.passed), ""))
     return DecisionEvent(
         trace_id=signal.trace_id, symbol=signal.symbol, ts_ns=signal.ts_ns, signal_id=signal.signal_id,
-        decision="BLOCKED" if stopped else "ALLOWED", reason=f"GATGiven{stopped.upper()}" if stopped else "",
+        decision="BLOCKED" if stopped else "ALLOWED", reason=f"GATE_{stopped.upper()}" if stopped else "",
         confidence=signal.confidence, feature_times={},
     )

@@ -62,7 +62,9 @@ def advice_of(
         yield _look_at(figures, records, moved)
     if (figures.value("fee_share") or 0.0) > 1.0:
         yield Advice(
-            sentence=Sentence(text="Look at what the fees leave of the wins: the fee share was {fee_share}."),
+            sentence=Sentence(
+                text="Try the gate that weighs returns against what trading takes: the fee share was {fee_share}."
+            ),
             command=("gates", "advice", "--gate", "cost"),
         )
 
@@ -106,7 +108,7 @@ def _look_at(figures: Figures, records: DayRecords, moved: MovedThreshold) -> Ad
     name = move_name(moved, main_move(moved))
     let = counted(figures, "threshold_passed", "signal let through", "signals let through", gate=name)
     told = f"on this day the tried value of {{threshold_tried|gate={name}}} gives {let}."
-    if moved.gate:
+    if moved.gate or not records.refused:
         return Advice(
             sentence=Sentence(text=f"Try {{gate={name}}} on the past signals before touching it: {told}"),
             command=("gates", "advice", "--gate", moved.gate),
