@@ -16,7 +16,7 @@ from quantum_trader.app.cli.main import app
 from quantum_trader.app.report.insight import insight_markdown, insight_page, typed_text
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.lab.insights.aggregator import InsightAggregator
-from quantum_trader.lab.insights.day_records import day_of
+from quantum_trader.lab.insights.day_records import midnight_of
 
 DAY = "2019-03-26"
 EVIL = "<script>alert(1)</script> [x](http://evil) | `rm` \u202e\x1b[31m"
@@ -29,8 +29,8 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     strict_run(folder)
     with EventLogger(folder / "journal", producer="people") as logger:
         change = {"change": {"action": "set", "gate": EVIL, "actor": EVIL, "reason": EVIL}}
-        line = json.dumps({"topic": "gates.changed", "ts_ns": day_of(DAY) + 5, "data": change}).encode()
-        logger.log_line("gates.changed", day_of(DAY) + 5, line)
+        line = json.dumps({"topic": "gates.changed", "ts_ns": midnight_of(DAY) + 5, "data": change}).encode()
+        logger.log_line("gates.changed", midnight_of(DAY) + 5, line)
     return folder
 
 

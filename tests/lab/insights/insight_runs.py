@@ -12,7 +12,7 @@ from quantum_trader.app.settings import load_settings
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.lake import Lake
-from quantum_trader.lab.insights.day_records import day_of
+from quantum_trader.lab.insights.day_records import midnight_of
 
 SPAN = {"data.start": ("2019-03-22", "t"), "data.end": ("2019-03-31", "t"), "data.symbols": (["BTCUSDT"], "t"),
         "models": (({"model": "intraday-demo"},), "t")}
@@ -33,7 +33,7 @@ def strict_run(folder: Path) -> RunFacts:
 def cut_after(state: Path, day: str, folder: Path) -> Path:
     """A copy of the journal of *state* in *folder* without what happened after *day*."""
     shutil.rmtree(folder, ignore_errors=True)
-    until_ns = day_of(day) + NS_PER_DAY
+    until_ns = midnight_of(day) + NS_PER_DAY
     lake = Lake(state / "journal")
     rows = lake.sql(
         "select producer, kind, ts_ns, payload from events where ts_ns < ? order by producer, seq", [until_ns]

@@ -12,7 +12,7 @@ from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.journal.lake import Lake
 from quantum_trader.lab.insights import insight_sentences as said
 from quantum_trader.lab.insights.daily_insight import DailyInsight, InsightParts, insight_of
-from quantum_trader.lab.insights.day_records import WINDOW_DAYS, DayRecords, day_of, read_day
+from quantum_trader.lab.insights.day_records import WINDOW_DAYS, DayRecords, midnight_of, read_day
 from quantum_trader.lab.insights.insight_figures import INSIGHT_METRICS, insight_figures
 from quantum_trader.lab.insights.outside_events import OutsideEvents, outside_day, write_events
 from quantum_trader.lab.insights.threshold_moves import moved_threshold
@@ -92,7 +92,7 @@ class InsightAggregator:
         if not known:
             raise StateError(f"--state {self._state}: the journal has no event yet")
         wanted = known[-1] if day is None else day.isoformat() if isinstance(day, date) else day
-        day_of(wanted)
+        midnight_of(wanted)
         if wanted not in known:
             raise StateError(
                 f"day = {wanted}: the journal has no event of it; it goes from {known[0]} to {known[-1]}"

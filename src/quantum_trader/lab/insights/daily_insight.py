@@ -73,8 +73,8 @@ class InsightParts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def insight_of(parts: InsightParts) -> DailyInsight:
     """The insight that *parts* give: each sentence checked, each figure with its id."""
     snapshot, records = parts.snapshot, parts.records
-    figures = said.Figures(snapshot)
-    head = (*said.summary_sentences(figures), *said.move_sentences(figures, parts.moved))
+    figures = said.SpokenFigures(snapshot)
+    head = (*said.headline_sentences(figures), *said.move_sentences(figures, parts.moved))
     sections = (
         make_section(said.SUMMARY, head, snapshot), make_section(said.LEARNT, said.learnt_sentences(figures), snapshot),
         make_section(said.BLOCKED, said.blocked_sentences(figures, records, parts.analysis), snapshot),

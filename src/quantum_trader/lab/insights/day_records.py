@@ -62,7 +62,7 @@ class DayRecords(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     halts: dict[str, str]  # kind of a halt that stands at the end of the day -> how it ends
 
 
-def day_of(day: str) -> int:
+def midnight_of(day: str) -> int:
     """The first nanosecond of *day*; InputError for what is no date."""
     try:
         return (date.fromisoformat(day).toordinal() - _EPOCH) * NS_PER_DAY
@@ -72,7 +72,7 @@ def day_of(day: str) -> int:
 
 def read_day(lake: Lake, day: str, window_days: int = WINDOW_DAYS) -> DayRecords:
     """The records of *day* in *lake*, and the signals of the *window_days* up to its end."""
-    begin_ns = day_of(day)
+    begin_ns = midnight_of(day)
     end_ns = begin_ns + NS_PER_DAY
     lines = _lines(lake, end_ns - window_days * NS_PER_DAY, begin_ns, end_ns)
     started = [msgspec.json.decode(payload)["data"] for _, payload in lines["run.started"]]

@@ -31,7 +31,7 @@ SPOKEN: Final = (  # metrics of the catalogue that sentences, tables and advice 
 _MOST_REASONS: Final = 3
 
 
-class Figures:
+class SpokenFigures:
     """Which figures of a snapshot have data, and which are above 0."""
 
     def __init__(self, snapshot: MetricSnapshot) -> None:
@@ -51,14 +51,14 @@ class Figures:
         return all((self.value(one, **where) or 0.0) > 0.0 for one in metrics)
 
 
-def counted(figures: Figures, metric: str, one: str, many: str, **where: str) -> str:
+def counted(figures: SpokenFigures, metric: str, one: str, many: str, **where: str) -> str:
     """The figure of *metric* as a placeholder with its noun in the singular or the plural."""
     names = ",".join(f"{key}={name}" for key, name in sorted(where.items()))
     noun = one if figures.value(metric, **where) == 1.0 else many
     return f"{{{metric}{'|' if names else ''}{names}}} {noun}"
 
 
-def summary_sentences(figures: Figures) -> Iterator[Sentence]:
+def headline_sentences(figures: SpokenFigures) -> Iterator[Sentence]:
     """What the day was, in two or three sentences."""
     if figures.some("trades"):
         ended = counted(figures, "trades", "trade", "trades")
@@ -73,7 +73,7 @@ def summary_sentences(figures: Figures) -> Iterator[Sentence]:
         yield Sentence(text="No signal came.", claims=(Claim(left="signals", relation=Relation.NONE),))
 
 
-def _against_the_day_before(figures: Figures) -> Iterator[Sentence]:
+def _against_the_day_before(figures: SpokenFigures) -> Iterator[Sentence]:
     """How the result stands to that of the day before, where both have one and are written differently."""
     day = figures.snapshot.day
     before = day_before(day) if day != WHOLE else ""
@@ -88,7 +88,7 @@ def _against_the_day_before(figures: Figures) -> Iterator[Sentence]:
     )
 
 
-def learnt_sentences(figures: Figures) -> Iterator[Sentence]:
+def learnt_sentences(figures: SpokenFigures) -> Iterator[Sentence]:
     """What shadow trades, trainings and market conditions say."""
     if figures.some("shadow_trades") and figures.known("shadow_mean_bps"):
         ended = counted(figures, "shadow_trades", "shadow trade", "shadow trades")
@@ -103,7 +103,9 @@ def learnt_sentences(figures: Figures) -> Iterator[Sentence]:
         )
 
 
-def blocked_sentences(figures: Figures, records: DayRecords, analysis: ShadowAnalysis | None) -> Iterator[Sentence]:
+def blocked_sentences(
+    figures: SpokenFigures, records: DayRecords, analysis: ShadowAnalysis | None
+) -> Iterator[Sentence]:
     """What stopped the signals of the day, and what stopping signals was worth."""
     for name in list(records.refusals)[:_MOST_REASONS]:
         yield Sentence(
@@ -120,7 +122,7 @@ def blocked_sentences(figures: Figures, records: DayRecords, analysis: ShadowAna
         yield from _gate_sentences(figures, one.gate)
 
 
-def _gate_sentences(figures: Figures, gate: str) -> Iterator[Sentence]:
+def _gate_sentences(figures: SpokenFigures, gate: str) -> Iterator[Sentence]:
     name = f"|gate={gate}"
     if not figures.known("window_gate_mean", "window_gate_accuracy", gate=gate):
         return
@@ -135,7 +137,7 @@ def _gate_sentences(figures: Figures, gate: str) -> Iterator[Sentence]:
     ))
 
 
-def move_sentences(figures: Figures, moved: MovedThreshold | None) -> Iterator[Sentence]:
+def move_sentences(figures: SpokenFigures, moved: MovedThreshold | None) -> Iterator[Sentence]:
     """What another value of the threshold that stood in the way makes of the day's refused signals."""
     if moved is None:
         return
@@ -154,7 +156,7 @@ def move_sentences(figures: Figures, moved: MovedThreshold | None) -> Iterator[S
         ))
 
 
-def changed_sentences(figures: Figures) -> Iterator[Sentence]:
+def changed_sentences(figures: SpokenFigures) -> Iterator[Sentence]:
     """How much was changed; the changes themselves are a table."""
     for metric, one, many, rest in (
         ("policy_changes", "policy change", "policy changes", "came into force"),
@@ -167,7 +169,7 @@ def changed_sentences(figures: Figures) -> Iterator[Sentence]:
             yield Sentence(text=f"{counted(figures, metric, one, many)} {rest}.")
 
 
-def cost_sentences(figures: Figures) -> Iterator[Sentence]:
+def cost_sentences(figures: SpokenFigures) -> Iterator[Sentence]:
     """Fees, slippage and funding."""
     for metric, text in (
         ("fees", "The fees were {fees}."), ("slippage", "The slippage was {slippage}."),

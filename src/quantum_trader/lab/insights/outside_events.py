@@ -15,7 +15,7 @@ from quantum_trader.domain.clock import NS_PER_DAY, to_ns
 from quantum_trader.domain.errors import InputError, brief
 from quantum_trader.journal.event_logger import EventLogger
 from quantum_trader.journal.kinds import DecisionEvent, Event, GateEvent, SignalEvent, TradeEvent
-from quantum_trader.lab.insights.day_records import DayRecords, day_of
+from quantum_trader.lab.insights.day_records import DayRecords, midnight_of
 from quantum_trader.lab.insights.threshold_moves import MovedThreshold, threshold_steps
 from quantum_trader.lab.statements.checker import safe_name
 
@@ -63,7 +63,7 @@ def write_events(directory: Path, events: OutsideEvents) -> None:
 
 def outside_day(events: OutsideEvents, day: str) -> tuple[DayRecords, MovedThreshold | None]:
     """The records of *day*, and what moving a gate's threshold makes of its signals where none was let through."""
-    begin_ns = day_of(day)
+    begin_ns = midnight_of(day)
     today = [one for one in events.decisions if begin_ns <= one.ts_ns < begin_ns + NS_PER_DAY]
     blocked = [one for one in today if one.decision == "BLOCKED"]
     reasons = Counter(one.reason for one in blocked)

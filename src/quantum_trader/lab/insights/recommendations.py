@@ -15,7 +15,7 @@ import numpy as np
 from quantum_trader.domain.fields import FieldLookup
 from quantum_trader.lab.insights.day_records import DayRecords
 from quantum_trader.lab.insights.insight_figures import main_move, move_name
-from quantum_trader.lab.insights.insight_sentences import Figures, counted
+from quantum_trader.lab.insights.insight_sentences import SpokenFigures, counted
 from quantum_trader.lab.insights.threshold_moves import MovedThreshold
 from quantum_trader.lab.shadows.analysis import GateScore, ShadowAnalysis
 from quantum_trader.lab.statements.checker import check_sentence, figures_in, render_sentence
@@ -47,7 +47,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def advice_of(
-    figures: Figures, records: DayRecords, analysis: ShadowAnalysis | None, moved: MovedThreshold | None
+    figures: SpokenFigures, records: DayRecords, analysis: ShadowAnalysis | None, moved: MovedThreshold | None
 ) -> Iterator[Advice]:
     """Everything that the records of the day advise, the most urgent first."""
     if figures.some("waiting_halts"):
@@ -85,7 +85,7 @@ def _of_gate(one: GateScore) -> Iterator[Advice]:
     )
 
 
-def _unmeasured(figures: Figures, records: DayRecords) -> Iterator[Advice]:
+def _unmeasured(figures: SpokenFigures, records: DayRecords) -> Iterator[Advice]:
     """Observe an enforced gate that measured no signal of the window: it refuses every one of them."""
     signals = records.signals
     if signals is None or not len(signals):
@@ -103,7 +103,7 @@ def _unmeasured(figures: Figures, records: DayRecords) -> Iterator[Advice]:
             )
 
 
-def _look_at(figures: Figures, records: DayRecords, moved: MovedThreshold) -> Advice:
+def _look_at(figures: SpokenFigures, records: DayRecords, moved: MovedThreshold) -> Advice:
     """Look at other values of a threshold that let no signal of the day through."""
     name = move_name(moved, main_move(moved))
     let = counted(figures, "threshold_passed", "signal let through", "signals let through", gate=name)
@@ -119,7 +119,7 @@ def _look_at(figures: Figures, records: DayRecords, moved: MovedThreshold) -> Ad
     )
 
 
-def recommendations(advice: Iterable[Advice], figures: Figures, state: str) -> tuple[Recommendation, ...]:
+def recommendations(advice: Iterable[Advice], figures: SpokenFigures, state: str) -> tuple[Recommendation, ...]:
     """The *advice* whose sentences hold; commands name the state folder *state*, and are left out where it is empty."""
     made = []
     for one in advice:
