@@ -48,6 +48,12 @@ def ran(out: str, _folder: Path) -> bool:
     return "records hash" in out and "175,005" not in out
 
 
+def read(out: str, folder: Path) -> bool:
+    """The insight of a day on the screen, as a document, or as a page."""
+    page = folder / "insight.html"
+    return "signals_allowed@" in (page.read_text() if page.is_file() else out)
+
+
 # What a person looks for in the answer of each command.
 LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("trace", "show"): has("tr00000004", "signal", "decision"),
@@ -66,7 +72,7 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("shadows",): has("all refused"),
     ("metrics", "list"): has("win_rate", "max_drawdown"), ("metrics", "show"): has("samples"),
     ("metrics", "compute"): has("metrics, ", "without data"), ("metrics", "explain"): has("select ", "win_rate@all"),
-    ("gates", "advice"): has("thresholds tried"),
+    ("gates", "advice"): has("thresholds tried"), ("insight",): read,
     ("rollout", "status"): has("signal_filter", "exit_mode"),
     ("rollout", "promote"): has("signal_filter"),
     ("rollout", "rollback"): has("no longer enforced"),

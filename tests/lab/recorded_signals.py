@@ -11,12 +11,12 @@ import numpy as np
 
 from quantum_trader.app.runs.replay import run
 from quantum_trader.app.runs.results import RunOptions
-from quantum_trader.app.runs.why import context_of
 from quantum_trader.app.settings import DataSettings, PolicySettings, RunSettings
 from quantum_trader.engine.decision_inputs import DecisionInputs, recorded_inputs
 from quantum_trader.lab.explain.changeable import CHANGEABLE
 from quantum_trader.lab.explain.effects import follow, settle
 from quantum_trader.lab.explain.kernel import NUMBER, WORD
+from quantum_trader.lab.explain.recorded import context_of
 from quantum_trader.lab.explain.row import ENFORCED, ERROR_BPS, OWN_CONFIDENCE, SWITCHES, inputs_of
 from quantum_trader.lab.explain.search import Decision, DecisionContext
 from quantum_trader.models.gates import GateSettings

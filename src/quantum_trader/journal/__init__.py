@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from quantum_trader.journal.event_logger import EventLogger
     from quantum_trader.journal.kinds import Event, SignalEvent, register_kind
     from quantum_trader.journal.lake import Lake
-    from quantum_trader.journal.published import DecisionTracer, LoggingExtensions, MarketContextLogger
+    from quantum_trader.journal.published import DecisionTracer, LoggingExtensions
     from quantum_trader.journal.queue_monitor import QueueMonitor
     from quantum_trader.journal.trade_journal import TradeJournal
+    from quantum_trader.lab.market_context import MarketContextLogger
     from quantum_trader.live.bus import InMemoryBus as EventBus
 
 __all__ = [
@@ -21,7 +22,7 @@ __all__ = [
 _HOMES: Final = {  # public name -> module, and the name there where it is another one
     "DecisionTracer": "journal.published", "Event": "journal.kinds", "EventBus": "live.bus:InMemoryBus",
     "EventLogger": "journal.event_logger", "Lake": "journal.lake", "LoggingExtensions": "journal.published",
-    "MarketContextLogger": "journal.published", "QueueMonitor": "journal.queue_monitor",
+    "MarketContextLogger": "lab.market_context", "QueueMonitor": "journal.queue_monitor",
     "SignalEvent": "journal.kinds", "TradeJournal": "journal.trade_journal", "register_kind": "journal.kinds",
 }
 

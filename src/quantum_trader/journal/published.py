@@ -1,28 +1,21 @@
-"""The journal's published names that another design stands behind: thin faces over tracer, lake and logger.
+"""The journal's published names that another design stands behind: thin faces over tracer and lake.
 
 :class:`DecisionTracer` times steps by durations in milliseconds, over the tracer of live decisions;
-:func:`query` is the lake's SQL with the short kinds; :class:`MarketContextLogger` logs events of the kind ``market``;
-:class:`LoggingExtensions` makes the fields of a trade log.
+:func:`query` is the lake's SQL with the short kinds; :class:`LoggingExtensions` makes the fields of a trade log.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MS, to_ns
+from quantum_trader.domain.clock import NS_PER_MS
 from quantum_trader.domain.errors import InputError, require, require_finite
 from quantum_trader.domain.fields import FieldLookup
 from quantum_trader.engine.accounting import risk_amount
-from quantum_trader.journal.event_logger import DEFAULT_DIRECTORY, EventLogger
-from quantum_trader.journal.kinds import MarketContextEvent, TradeEvent
 from quantum_trader.journal.lake import Lake
 from quantum_trader.journal.lines import KIND_TOPICS
 from quantum_trader.journal.tracer import SpanTracer
@@ -30,7 +23,6 @@ from quantum_trader.journal.tracer import SpanTracer
 if TYPE_CHECKING:
     import polars as pl
 
-_CONTEXT: Final = "market-context"
 _SIGNS: Final = {"LONG": 1, "BUY": 1, "SHORT": -1, "SELL": -1}
 
 
@@ -97,91 +89,6 @@ class DecisionTracer:
             bottleneck_step=found.bottleneck, total_ms=found.total_ns / NS_PER_MS,
             steps=tuple((span.name, span.duration_ns / NS_PER_MS, span.outcome) for span in found.spans),
         )
-
-
-# ---- market context -------------------------------------------------------------------------------------------------
-class MarketContextLogger:
-    """Logs the market's conditions at signals, as events of the kind ``market``, and summarises them."""
-
-    def __init__(self, directory: Path | str = DEFAULT_DIRECTORY, *, clock: Callable[[], int] = time.time_ns) -> None:
-        self._logger = EventLogger(directory, producer=_CONTEXT)
-        self._clock = clock
-        self._logged = 0
-
-    def log_context(
-        self, ts: datetime | int | str, symbol: str, price: float, volatility_1h: float | None = None,
-        spread_bps: float | None = None, volume_ratio: float | None = None, regime: str | None = None,
-        signal_id: str | None = None, **facts: Any,
-    ) -> int:
-        """Log one snapshot and return its number, from 1; *ts* is ISO 8601 (UTC), a datetime or ns.
-
-        *signal_id* is the trace that a later trade has. What is left out is not known; other figures go to ``facts``.
-        """
-        self._logger.log(MarketContextEvent(
-            trace_id=signal_id or "", symbol=symbol, ts_ns=_moment(ts), price=price,
-            spread_bps=_known(spread_bps), volume_ratio=_known(volume_ratio), volatility=_known(volatility_1h),
-            trend=regime or "", direction="", facts=facts,
-        ))
-        self._logged += 1
-        return self._logged
-
-    def analyze_optimal_conditions(self, days: float = 7) -> dict[str, Any]:
-        """Ranges of volatility, spread and volume ratio in the snapshots of the last *days*, with their count.
-
-        Where trades of the same journal carry the snapshots' ids, the ranges are of those that won (``of``). A range
-        without a figure is None. It is a description of few numbers, no forecast.
-        """
-        require_finite("days", days)
-        self._logger.flush()
-        lake, since_ns = Lake(self._logger.directory), self._clock() - round(days * NS_PER_DAY)
-        seen = [one for one in lake.events("market") if one.ts_ns >= since_ns and isinstance(one, MarketContextEvent)]
-        won = {one.trace_id for one in lake.events("trade") if isinstance(one, TradeEvent) and one.pnl > 0.0}
-        best = [one for one in seen if one.trace_id and one.trace_id in won]
-        used = best or seen
-        return {
-            "period_days": days, "total_snapshots": len(seen), "of": "winning trades" if best else "all snapshots",
-            "count": len(used), "volatility": _range(one.volatility for one in used),
-            "spread": _range(one.spread_bps for one in used),
-            "volume_ratio": _range(one.volume_ratio for one in used),
-            "by_regime": [
-                {"regime": name, "count": len([one for one in used if one.trend == name])}
-                for name in sorted({one.trend for one in used if one.trend})
-            ],
-        }
-
-    def close(self) -> None:
-        """Make everything durable and close the logger."""
-        self._logger.close()
-
-    def __enter__(self) -> MarketContextLogger:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def _moment(ts: datetime | int | str) -> int:
-    """*ts* in nanoseconds; InputError when it is no time."""
-    if isinstance(ts, str):
-        try:
-            ts = datetime.fromisoformat(ts)
-        except ValueError:
-            raise InputError(f"ts = {ts!r}: must be ISO 8601, such as 2025-11-06T12:00:00") from None
-    return to_ns(ts) if isinstance(ts, datetime) else ts
-
-
-def _known(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _range(values: Iterable[float]) -> dict[str, float | None]:
-    """Mean, least and most of the *values* that are known."""
-    known = [value for value in values if math.isfinite(value)]
-    if not known:
-        return {"avg": None, "min": None, "max": None}
-    return {"avg": math.fsum(known) / len(known), "min": min(known), "max": max(known)}
 
 
 # ---- the trade log --------------------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ COMMANDS: Final = {
     "pilot": ("pilot", "app", "The reinforcement-learning pilot: what it observes, learns and may do; trained ones."),
     "shadows": ("shadows", "app", "Whether refused signals were rightly refused, by their shadow trades."),
     "metrics": ("metrics", "app", "Figures of a run by one catalogue, each with the SQL that computes it."),
+    "insight": ("insight", "app", "What a day taught, what was blocked, what it cost, what to do; figures with ids."),
     "registry": ("registry", "app", "Trained models: register, verify, promote, roll back, export, import."),
     "trials": ("trials", "app", "Everything that was tried: list, show, and what it means for the best."),
     "council": ("council", "app", "Language models that write about a day; a program checks every sentence."),

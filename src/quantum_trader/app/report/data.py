@@ -20,6 +20,7 @@ from quantum_trader.app.report.gates import gates_section
 from quantum_trader.app.report.models import models_section
 from quantum_trader.app.report.no_trades import silence_sentence, why_no_trades
 from quantum_trader.app.report.pilot import pilot_section
+from quantum_trader.app.report.run_insight import run_insight
 from quantum_trader.app.report.statements import few_words, models_statement
 from quantum_trader.app.report.trade_charts import chart_trades, price_lines
 from quantum_trader.app.runs.results import DrawdownFacts, FloatArray, IntArray, RunFacts, RunStats
@@ -74,6 +75,7 @@ def build_report(
         "pilot": pilot_section(facts.pilot),
         "policy": policy_section(facts),
         "gate_money": gate_money_section(facts.shadows),
+        "insight": run_insight(facts),
         "tables": tables(facts),
         "halts": [_plain_halt(halt) for halt in facts.halts],
         "positions": [msgspec.to_builtins(position) for position in facts.positions],

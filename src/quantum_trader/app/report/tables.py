@@ -24,6 +24,7 @@ from quantum_trader.app.report.gates import GATE_COLUMNS, gate_cells, gates_note
 from quantum_trader.app.report.html import INTERVAL_NOTE, NO_SHADOWS, Row, worth_of_blocking
 from quantum_trader.app.report.models import models_view
 from quantum_trader.app.report.pilot import pilot_lines
+from quantum_trader.app.report.run_insight import run_insight_view
 
 _MOST_ROWS: Final = 8
 PIPE_WIDTH: Final = 100  # columns where there is no terminal to ask
@@ -261,7 +262,14 @@ def _rest(report: Row) -> list[RenderableType]:
     )
     parts.append(Text(f"\n{statement}", style="dim"))
     parts += [Text(note, style="dim") for note in report["notes"]]
-    return [*parts, _run_line(report["run"]), _totals(report)]
+    return [*parts, *_insight(report), _run_line(report["run"]), _totals(report)]
+
+
+def _insight(report: Row) -> list[RenderableType]:
+    """What the run taught and what to do; nothing in a report of an older version."""
+    if not report.get("insight"):
+        return []
+    return [Text(), run_insight_view(report["insight"], report["run"].get("state_dir", ""))]
 
 
 def _totals(report: Row) -> Text:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,10 +18,10 @@ from quantum_trader.engine import ids
 from quantum_trader.engine.decision_inputs import recorded_inputs
 from quantum_trader.engine.model_records import TargetState
 from quantum_trader.journal.lake import journal_of
-from quantum_trader.lab.explain import DecisionContext, Explanation, explain_inputs
+from quantum_trader.lab.explain import Explanation, explain_inputs
+from quantum_trader.lab.explain.recorded import context_of, recorded_profile
 from quantum_trader.models.forecast import ENTER_AT
 from quantum_trader.models.forecasts import Lack
-from quantum_trader.policy.profiles import OrchestratorConfig, profile_vector
 from quantum_trader.signals.settings import SignalSettings
 
 _ID: Final = re.compile(r"(?:s|tr|i)?0*(\d{1,18})", re.IGNORECASE | re.ASCII)
@@ -189,7 +188,7 @@ def _explained(records: RunRecords, found: Mapping[str, dict[str, Any]]) -> Sign
         said = f"{decided['signal_id']}: {_OLD} what a decision is made of"
         raise StateError(f"{said}; run it again to have it explained")
     inputs = recorded_inputs(found["signal.inputs"])
-    profile = _profile(records, inputs.ts_ns)
+    profile = recorded_profile(records.last("run.started", inputs.ts_ns))
     told = explain_inputs(inputs, context_of(found, profile))
     notes = []
     if any(inputs.switches) and not profile:
@@ -203,26 +202,6 @@ def _explained(records: RunRecords, found: Mapping[str, dict[str, Any]]) -> Sign
         signal_id=inputs.signal_id, time=iso(inputs.ts_ns), explanation=told, recorded_reason=decided["reason"],
         outcome=_outcome(found) if not decided["reason"] else None, notes=tuple(notes),
     )
-
-
-def context_of(found: Mapping[str, dict[str, Any]], profile: tuple[float, ...] = ()) -> DecisionContext:
-    """What belongs to a decision, from the records of its trace by kind."""
-    judged, generated = found.get("signal.judged", {}), found.get("signal.generated", {})
-    sure, raw = found["signal.inputs"]["confidence"], generated.get("confidence")
-    features = {key: math.nan if value is None else value for key, value in judged.get("features", {}).items()}
-    return DecisionContext(
-        profile=profile, features=features, bonus=max(0.0, sure - raw) if raw is not None else 0.0,
-        mode=judged.get("mode", ""), regime=judged.get("regime", ""),
-    )
-
-
-def _profile(records: RunRecords, ts_ns: int) -> tuple[float, ...]:
-    """The profile in force, as numbers; empty where it cannot be read."""
-    started = records.last("run.started", ts_ns)
-    try:
-        return tuple(profile_vector(msgspec.convert(started["effective"]["profile"], OrchestratorConfig)))  # type: ignore[index]
-    except (TypeError, KeyError, msgspec.ValidationError, ConfigError):
-        return ()
 
 
 def _outcome(found: Mapping[str, dict[str, Any]]) -> WhyOutcome | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -28,8 +28,8 @@ _LAST: Final = "select max(ts_ns) as last_ns from events"
 class MetricsComputer:
     """Metrics of one state folder by one catalogue."""
 
-    def __init__(self, state: Path | str, catalogue: Catalogue | None = None) -> None:
-        """Raise StateError where the folder has no journal."""
+    def __init__(self, state: Path | str, catalogue: Catalogue | None = None, *, keeps: bool = True) -> None:
+        """*keeps*: whether values of days that are over are kept. Raises StateError where there is no journal."""
         self.state = Path(state)
         self.catalogue = catalogue if catalogue is not None else load_catalogue()
         if not (self.state / JOURNAL).is_dir():
@@ -38,6 +38,7 @@ class MetricsComputer:
                 "(`quantum-trader run --state DIR`)"
             )
         self._finished = FinishedDays(self.state, self.catalogue.content_hash)
+        self._keeps = keeps
 
     def days(self) -> dict[str, int]:
         """Events by day of the journal, oldest day first."""
@@ -63,6 +64,21 @@ class MetricsComputer:
         span = _span(day, day)
         kept = self._kept(self._count_of(day, span), span)
         values = kept[day] if day in kept else self._computed(span, lambda _: True, whole=False)[1]
+        return MetricSnapshot(self.catalogue.metrics, values, day)
+
+    def some(self, day: str, names: Collection[str]) -> MetricSnapshot:
+        """The metrics *names* of one *day*: of what was kept, or computed without the others and not kept.
+
+        Raises StateError where the journal has no event of that day.
+        """
+        span = _span(day, day)
+        kept = self._kept(self._count_of(day, span), span)
+        if day in kept:
+            return MetricSnapshot(
+                self.catalogue.metrics, (one for one in kept[day] if one.key.metric in names), day
+            )
+        part = Catalogue(self.catalogue.relations, {name: self.catalogue.metric(name) for name in names})
+        values = MetricsComputer(self.state, part, keeps=False)._computed(span, lambda _: True, whole=False)[1]
         return MetricSnapshot(self.catalogue.metrics, values, day)
 
     def value(self, metric: str, day: str = WHOLE, **where: str) -> MetricValue:
@@ -123,7 +139,8 @@ class MetricsComputer:
                 metrics, dimensions = self.catalogue.of_relation(name), self.catalogue.relations[name].dimensions
                 values += RelationValues(connection, metrics, dimensions).of(days, whole=whole)
         over = [day for day in days if last["last_ns"][0].as_py() >= _over_ns(day)]
-        self._keep(counts, over, values, whole=whole and span == DaySpan())
+        if self._keeps:
+            self._keep(counts, over, values, whole=whole and span == DaySpan())
         return counts, values
 
     def _keep(

@@ -23,6 +23,9 @@ from quantum_trader.risk import account_column
 
 _RISK_PCT: Final = EntryRequest._fields.index("risk_pct")
 _FACTOR: Final = EntryRequest._fields.index("factor")
+SIGNAL_KINDS: Final = ("signal.judged", "signal.decided", "signal.generated", "signal.inputs")  # of one signal each
+Lines = Mapping[str, Iterable[tuple[int, int, bytes]]]  # kind -> (number, time, payload) of its records, in order
+JUDGED_KINDS: Final = (*SIGNAL_KINDS, "shadow.closed", "market.hole")  # that judged signals are made of
 OUTAGE_HOURS: Final = 72.0  # a day until the entry and a day until the last bar, with outages, and a day to spare
 RESOLVED, OPEN, VOID, NONE = range(4)
 """Of a shadow trade: it has ended; its result is still to come; its result never came; the signal has none.
@@ -184,19 +187,7 @@ def judged_signals_in(lake: Lake) -> JudgedSignals:
 
     Raises DataError for a record that does not have the fields of its kind.
     """
-    judged = list(_records(lake, "signal.judged", _Judged))
-    for _, _, one in judged:
-        _check_width(lake, one.signal_id, "gates", len(one.gates), GATE_COUNT)
-    decided = {one.signal_id: one for _, _, one in _records(lake, "signal.decided", _Decided)}
-    given = {one.signal_id: one.model for _, _, one in _records(lake, "signal.generated", _Given)}
-    inputs = {one.signal_id: one for _, _, one in _records(lake, "signal.inputs", _Inputs)}
-    for known in inputs.values():
-        _check_width(lake, known.signal_id, "account", len(known.account), account_column.SIZE)
-        _check_width(lake, known.signal_id, "request", len(known.request), len(EntryRequest._fields))
-    ended = {one.signal_id: (number, ts_ns, one) for number, ts_ns, one in _records(lake, "shadow.closed", _Ended)}
-    rows = [found for found in judged if found[2].signal_id in decided]  # a decision under way has no reason yet
-    holes: dict[str, int] = {one.symbol: ts_ns for _, ts_ns, one in _records(lake, "market.hole", _Hole)}
-    found = _table(rows, decided, given, inputs, ended, holes)
+    found = judged_signals_of({kind: lake.lines(kind=kind) for kind in JUDGED_KINDS}, str(lake.directory))
     span = lake.sql("select min(ts_ns) as first, max(ts_ns) as last from events").to_pylist()[0]
     return msgspec.structs.replace(
         found, first_ns=span["first"] or 0, last_ns=span["last"] or 0,
@@ -204,23 +195,44 @@ def judged_signals_in(lake: Lake) -> JudgedSignals:
     )
 
 
-def _check_width(lake: Lake, signal_id: str, key: str, found: int, needed: int) -> None:
+def judged_signals_of(lines: Lines, source: str) -> JudgedSignals:
+    """The signals in records, by each kind of JUDGED_KINDS; none where there are none.
+
+    Raises DataError that names *source* for a record that does not have the fields of its kind.
+    """
+    judged = list(_records(lines, source, "signal.judged", _Judged))
+    for _, _, one in judged:
+        _check_width(source, one.signal_id, "gates", len(one.gates), GATE_COUNT)
+    decided = {one.signal_id: one for _, _, one in _records(lines, source, "signal.decided", _Decided)}
+    given = {one.signal_id: one.model for _, _, one in _records(lines, source, "signal.generated", _Given)}
+    inputs = {one.signal_id: one for _, _, one in _records(lines, source, "signal.inputs", _Inputs)}
+    for known in inputs.values():
+        _check_width(source, known.signal_id, "account", len(known.account), account_column.SIZE)
+        _check_width(source, known.signal_id, "request", len(known.request), len(EntryRequest._fields))
+    ended = {
+        one.signal_id: (number, ts_ns, one) for number, ts_ns, one in _records(lines, source, "shadow.closed", _Ended)
+    }
+    rows = [found for found in judged if found[2].signal_id in decided]  # a decision under way has no reason yet
+    holes: dict[str, int] = {one.symbol: ts_ns for _, ts_ns, one in _records(lines, source, "market.hole", _Hole)}
+    return _table(rows, decided, given, inputs, ended, holes)
+
+
+def _check_width(source: str, signal_id: str, key: str, found: int, needed: int) -> None:
     if found != needed:
         raise DataError(
-            f"{lake.directory}: {key} of {signal_id}: {found} instead of {needed}; another version of this program "
-            "wrote it"
+            f"{source}: {key} of {signal_id}: {found} instead of {needed}; another version of this program wrote it"
         )
 
 
-def _records(lake: Lake, kind: str, data: type[T]) -> Iterator[tuple[int, int, T]]:
+def _records(lines: Lines, source: str, kind: str, data: type[T]) -> Iterator[tuple[int, int, T]]:
     """Number, time and data of the records of one *kind*, in order."""
     line, content = msgspec.json.Decoder(_Line), msgspec.json.Decoder(data)
-    for number, _, payload in lake.lines(kind=kind):
+    for number, _, payload in lines.get(kind, ()):
         try:
             record = line.decode(payload)
             yield number, record.ts_ns, content.decode(record.data)
         except msgspec.DecodeError as error:
-            raise DataError(f"{lake.directory}: a record of {kind} cannot be read ({error})") from None
+            raise DataError(f"{source}: a record of {kind} cannot be read ({error})") from None
 
 
 def _table(
