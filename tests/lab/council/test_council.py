@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -422,8 +421,8 @@ def test_an_answer_that_was_kept_and_not_settled_is_settled_by_the_next(serve: A
     assert calls(tmp_path)[0].usd < reserved.usd
 
 
-def test_two_sittings_at_once_stay_within_the_budget(serve: Any, tmp_path: Path) -> None:
-    """The ledger has one writer at a time."""
+def test_analysts_that_are_asked_at_once_stay_within_the_budget(serve: Any, tmp_path: Path) -> None:
+    """Each reserves before it is asked, so the calls under way count too."""
     server = serve(lambda name, messages, number: statements(RISE))
     made = settings(server.base_url, *(f"Model{number}" for number in range(12)), judge=False, budget=0.05)
     sit(made, tmp_path)
@@ -442,11 +441,3 @@ def test_nothing_imports_a_model_library_before_a_council_sits() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
 
     assert result.stdout.strip() == "[]"
-
-
-def test_an_event_loop_is_not_needed_by_the_ledger(tmp_path: Path) -> None:
-    """It is plain files: what it reads does not depend on a running loop."""
-    async def read() -> list[Any]:
-        return calls(tmp_path)
-
-    assert asyncio.run(read()) == calls(tmp_path) == []
