@@ -24,9 +24,9 @@ run: $(VENV)/.core
 	$(BIN)/quantum-trader run --exit --state build/last-run --venue $(VENUE) --model $(MODEL) --pilot "$(PILOT)"
 	$(BIN)/quantum-trader compare --html build/compare.html --model $(MODEL)
 
-# Lint, types, import rules, then every quick test.
+# Lint, types, import rules, then every quick test. A file's tests stay in one process, so that what they share is made once.
 test: check
-	$(BIN)/python -m pytest -n $(JOBS) -m "not long"
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not long"
 
 # What runs in Node.js: npm's ccxt on the local venue. Where node or npm is missing, a line names what is skipped.
 test-node: $(VENV)/.dev
@@ -34,11 +34,11 @@ test-node: $(VENV)/.dev
 
 # Everything: the long ones too, and many more examples of every property; then the quick ones on the other Pythons.
 test-all: check pythons build/quantstats build/stable-baselines3
-	$(BIN)/python -m pytest -n $(JOBS) --hypothesis-profile=thorough
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --hypothesis-profile=thorough
 	@for version in $(OTHERS); do \
 	    test -x build/python$$version/bin/python || continue; \
 	    echo "Python $$version: the quick tests"; \
-	    build/python$$version/bin/python -m pytest -n $(JOBS) -m "not long" || exit 1; \
+	    build/python$$version/bin/python -m pytest -n $(JOBS) --dist loadfile -m "not long" || exit 1; \
 	done
 
 # An environment in build/ for each supported Python of this machine but that of $(VENV). One that pyenv keeps is found

@@ -18,11 +18,11 @@ import msgspec
 from benchmarks.harness import Figure, bench, fastest_in_turns, seconds
 from quantum_trader.app.runs.replay import run
 from quantum_trader.app.runs.results import RunOptions
-from quantum_trader.app.runs.why import context_of
 from quantum_trader.app.settings import DataSettings, PolicySettings, RunSettings
 from quantum_trader.engine.decision_inputs import DecisionInputs, decide_again, recorded_inputs
 from quantum_trader.lab.explain import DecisionContext, explain_inputs
 from quantum_trader.lab.explain.effects import settle
+from quantum_trader.lab.explain.recorded import context_of
 from quantum_trader.lab.explain.search import Decision
 from quantum_trader.models.gates import GateSettings
 from quantum_trader.policy.enforcement import OrchestratorIntegrationConfig

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,6 +24,21 @@ _NUMBERS = count()  # of ledgers
 def _no_profile_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the person's own ORCH_PROFILE out of every test."""
     monkeypatch.delenv("ORCH_PROFILE", raising=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_home_of_the_person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What lies in a home by default (registry, ledger, checked models, locks) lies in one of the session.
+
+    Its .cache is the person's: compiled kernels are shared, and processes of their own find them there.
+    """
+    cache, home = Path.home() / ".cache", tmp_path_factory.getbasetemp() / "home"
+    cache.mkdir(parents=True, exist_ok=True)
+    home.mkdir()
+    (home / ".cache").symlink_to(cache)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

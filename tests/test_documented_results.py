@@ -100,8 +100,12 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("pilot", "learnability"): "tests/pilot/training/test_learnability.py",
     **dict.fromkeys(
         [("registry", name) for name in (
-            "list", "show", "register", "promote", "rollback", "export", "import", "verify", "distrust",
+            "list", "show", "register", "promote", "rollback", "export", "import", "verify", "distrust", "ready",
+            "compare",
         )], "tests/app/test_registry_cli.py",
+    ),
+    **dict.fromkeys(
+        [("registry", name) for name in ("live", "which", "trades", "outcomes")], "tests/app/test_followed_signals.py",
     ),
     **dict.fromkeys(
         [("gates", name) for name in ("show", "set", "enforce", "observe", "history", "targets", "defaults")],
@@ -110,11 +114,16 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("trials", "summary"): "tests/app/test_trials_cli.py", ("trials", "list"): "tests/app/test_trials_cli.py",
     ("trials", "show"): "tests/app/test_trials_cli.py",
     ("model", "train"): "tests/app/test_model_train.py",
+    ("council", "run"): "tests/app/test_council_cli.py", ("council", "cost"): "tests/app/test_council_cli.py",
+    ("council", "models"): "tests/app/test_council_cli.py",
     ("why",): "tests/app/test_why.py", ("why-not",): "tests/app/test_why.py",
     ("pilot", "evaluate"): "tests/app/test_pilot_evaluate.py",
     ("pilot", "walk-forward"): "tests/app/test_pilot_evaluate.py",
 }
-NEEDS = ("--data ", "--intents ", "--speed ", "--venue ", " my_data", " live-run")  # a store, a file, hours, a server
+NEEDS = (  # a store, a file, hours, a server, a trained model
+    "--data ", "--intents ", "--speed ", "--venue ", " my_data", " live-run", " gates.yaml", " observed.toml",
+    " build/learned", " registry:",
+)
 
 
 def queries() -> list[tuple[str, str]]:

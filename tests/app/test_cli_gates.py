@@ -22,7 +22,7 @@ from quantum_trader.app.runs.gates_record import change_gates, enforcing, settin
 from quantum_trader.app.runs.replay import run
 from quantum_trader.app.runs.results import RunOptions, RunResult, RunStats
 from quantum_trader.app.settings import RunSettings, load_settings
-from quantum_trader.domain.errors import ConfigError, QuantumTraderError
+from quantum_trader.domain.errors import ConfigError, QuantumTraderError, StateError
 from quantum_trader.journal.audit import day_of, record_lines
 from quantum_trader.journal.proof import read_script
 from quantum_trader.models.gate_tables import gates_from, gates_with
@@ -138,7 +138,8 @@ def test_history_tells_who_why_before_after_and_the_effect(state: Path) -> None:
     assert "ann: enforce volume (forced) - thin hours" in text
     assert "scalp.min_volume_ratio: 0.5 -> 0.9" in text
     assert "condition not met" in text
-    assert "signals on record: passed" in text
+    assert "signals on record the enforced gates let through" in text
+    assert "volume by itself lets through" in text
 
 
 def test_set_changes_a_limit_with_a_reason_and_shows_its_effect(state: Path) -> None:
@@ -169,6 +170,24 @@ def test_enforce_asks_for_evidence_and_observe_never(state: Path) -> None:
     assert shown("observe", "--state", state)["after"] == {"enforced": []}
     with pytest.raises(ConfigError, match="gate = 'spred'"):
         invoke("enforce", "spred", "--state", state)
+
+
+def test_a_damaged_gates_file_is_changed_by_no_one_but_observe_which_says_so(state: Path) -> None:
+    """Setting a limit must not stop every gate without a word; what was damaged stays in the folder."""
+    file = state / "gates.json"
+    file.write_bytes(file.read_bytes()[:100])
+    for words in (
+        ("set", "scalp.max_spread_bps=3", "--because", "a test"), ("show",), ("history",), ("targets",),
+        ("enforce", "spread", "--force", "--because", "a test"),
+    ):
+        with pytest.raises(StateError, match=r"put back a copy of it, or .*gates observe --state"):
+            invoke(*words, "--state", state)
+    assert file.stat().st_size == 100
+    told = invoke("observe", "--state", state)
+    assert "warning: gates.json cannot be used" in told
+    assert "gates.json.damaged-1" in told
+    assert shown("show", "--state", state)["enforced"] == []
+    assert [one["action"] for one in shown("history", "--state", state)["changes"]] == ["set_aside", "observe"]
 
 
 def test_targets_stand_beside_what_was_measured(state: Path) -> None:
@@ -264,3 +283,10 @@ def test_no_trades_names_the_gate_and_its_threshold(tmp_path: Path) -> None:
     assert "spread above the gate's limit" in told
     assert "lets through: at most 0 bps (mode scalp)" in told
     assert "gates observe spread --state DIR" in told
+
+
+def test_enforcing_an_enforced_gate_does_not_say_that_it_stays_observed(state: Path) -> None:
+    """It is enforced, and nothing was changed."""
+    said = invoke("enforce", "volume", "--state", state, code=1)
+    assert said.strip() == "volume is enforced already; nothing was changed."
+    assert shown("enforce", "volume", "--state", state, code=1)["enforced"] is True

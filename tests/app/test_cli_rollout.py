@@ -148,7 +148,17 @@ def test_status_reports_a_damaged_file_and_leaves_it(tmp_path: Path, name: str) 
 
 
 def test_rollback_works_on_a_damaged_file(tmp_path: Path) -> None:
-    """Rollback succeeds on a damaged rollout file and leaves every switch off."""
+    """Rollback succeeds on a damaged rollout file, leaves every switch off, and says what became of the file."""
     (tmp_path / ROLLOUT_FILE).write_text("{")
     found = call("rollback", "--state", tmp_path)
     assert (found.exit_code, on(tmp_path)) == (0, ())
+    assert "warning: rollout.json cannot be used" in found.output
+
+
+def test_promote_refuses_a_damaged_file(tmp_path: Path) -> None:
+    """Replacing it would switch off what was enforced, without a word."""
+    (tmp_path / ROLLOUT_FILE).write_text("{")
+    found = call("promote", SWITCHES[0], "--state", tmp_path, "--force", "--reason", "a test")
+    assert found.exit_code == 2
+    assert f"quantum-trader rollout rollback --state {tmp_path}" in found.output
+    assert (tmp_path / ROLLOUT_FILE).read_text() == "{"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from quantum_trader.app.runs.gates_file import (
 from quantum_trader.domain.errors import StateError
 from quantum_trader.lab.gate_changes import GatesState, changed, observe_gate
 from quantum_trader.models.gates import GateSettings
+from quantum_trader.policy import followed_file
 
 NOW = 1_700_000_000_000_000_000
 SPREAD = GateSettings(enforced=("spread",))
@@ -52,6 +55,7 @@ def test_a_running_process_takes_up_what_the_command_line_wrote(tmp_path: Path) 
     b'{"schema": 1, "state": {"settings": {"mode": "fast"}}}',
     b'{"schema": 1, "state": {"settings": {"enforced": ["spred"]}}}',
     b'{"schema": 1, "state": {"settings": {"scalp": {"max_spread_bps": 4}}}}',
+    b'{"schema": 1, "state": {"revision": -1}}', b'{"schema": 1, "state": {"revision": 99999999999999999999}}',
 ])
 def test_a_damaged_file_is_set_aside_and_every_gate_is_observed(tmp_path: Path, damage: bytes) -> None:
     """At run time and at the next start; limits stay, and the damaged file stays for inspection."""
@@ -93,6 +97,35 @@ def test_two_writers_do_not_overwrite_each_other(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="changed by someone else"):
         second.write(after(2))
     assert read_gates_state(tmp_path) == after(1)
+
+
+def test_no_one_can_write_between_the_look_at_the_file_and_its_replacement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another writer of the folder waits; once it is done it is let in."""
+    def is_free() -> bool:
+        folder = os.open(tmp_path, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(folder)
+        return True
+
+    seen = []
+    monkeypatch.setattr(followed_file, "write_atomically", lambda *_: seen.append(is_free()))
+    GatesFile(tmp_path).write(after(1))
+    assert (seen, is_free()) == ([False], True)
+
+
+def test_a_change_with_an_impossible_time_is_no_state(tmp_path: Path) -> None:
+    """It could be neither shown nor recorded."""
+    GatesFile(tmp_path).write(after(1))
+    content = (tmp_path / GATES_FILE).read_bytes().replace(str(NOW).encode(), b"-" + b"9" * 30)
+    (tmp_path / GATES_FILE).write_bytes(content)
+    with pytest.raises(StateError, match="quantum-trader gates observe --state"):
+        read_gates_state(tmp_path)
 
 
 # ---- a running engine ----------------------------------------------------------------------------------------------
@@ -176,3 +209,18 @@ def test_the_plan_of_a_start_says_which_gates_are_enforced(tmp_path: Path) -> No
     assert "as gates.json in the state folder says" in planned_gates(GateSettings(), tmp_path)
     (tmp_path / GATES_FILE).write_bytes(b"{")
     assert planned_gates(SPREAD, tmp_path).startswith("observed: gates.json is damaged")
+
+
+def test_a_file_that_counts_from_anew_reaches_the_record_with_who_and_why(tmp_path: Path) -> None:
+    """A command line has set a damaged file aside meanwhile: its changes are numbered from one again."""
+    made = world()
+    follower = follow(made, tmp_path)
+    GatesFile(tmp_path).write(after(5))
+    assert [one["revision"] for one in take(made, follower)] == [1, 2, 3, 4, 5]
+    (tmp_path / GATES_FILE).write_bytes(b"{")
+    command = GatesFile(tmp_path, now_ns=NOW)
+    assert "set aside" in command.notice
+    command.write(changed(command.state, SPREAD, now_ns=NOW, actor="ann", action="set", reason="again"))
+    told = [(one["revision"], one.get("reason", "")[:5]) for one in take(made, follower)]
+    assert told == [(1, "gates"), (2, "again")]
+    assert take(made, follower) == []

@@ -80,7 +80,7 @@ def test_the_journal_holds_every_record_byte_for_byte(finished: Path) -> None:
     assert rows == [{"n": len(lines)}]
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_after_kills_each_record_is_there_once(seed: int, finished: Path, tmp_path: Path) -> None:
     """kill -9 three times: the journal ends with the uninterrupted run's records, none lost, none twice."""
     chance = random.Random(seed)

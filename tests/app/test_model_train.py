@@ -214,6 +214,8 @@ def test_a_registered_model_that_was_altered_is_not_taken(
 @pytest.mark.parametrize(("options", "said"), [
     (("--learners", "forest"), "--learners 'forest'"),
     (("--folds", "1"), "--folds = 1"),
+    (("--width", "nan"), "--width = nan"),
+    (("--every", "0"), "--every = 0"),
     (("--horizon", "10m"), "--horizon 10m: is shorter than a bar of 1h"),
     (("--model-bars", "7m"), "--model-bars '7m'"),
     (("--model-bars", "5m"), "--model-bars '5m': bars of 30m make 30m, 1h"),
@@ -313,6 +315,7 @@ def test_a_meta_label_is_trained_on_the_signals_of_a_run(journal: Path) -> None:
     known = int(meta_label_table(journal).ends_ns.size)
     assert document["kind"] == "meta-label"
     assert document["data"]["samples"] == known > 200
+    assert document["leakage_checks"] == ["feature_times", "recorded_at_decision", "single_feature"]
     assert document["leakage"] == []
     for one in document["models"]:
         label = meta_label_for(GateSettings(meta_label=str(folder / one["folder"])))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from click.testing import Result
+from tests.lab.learning.made_evidence import SPAN_NS, made_evidence, made_samples
+from tests.models.learned.made_models import made_artefact, write_folder
 from tests.pilot.made_pilot import saved
 from typer.testing import CliRunner
 
@@ -21,8 +27,11 @@ from quantum_trader.app.runs.registries import open_registry, program_commit, re
 from quantum_trader.app.runs.replay import run
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import DataSettings, PilotOptions, RunSettings, load_settings
-from quantum_trader.domain.clock import iso
+from quantum_trader.domain.clock import NS_PER_DAY, iso
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
+from quantum_trader.lab.learning.calibration import sigmoid
+from quantum_trader.lab.learning.evidence_file import encode_evidence
+from quantum_trader.models.learned.artefact import LINEAR, SIGNAL, LearnedArtefact
 
 WHY = ("--reason", "a test")
 ANYWAY = (*WHY, "--without-evidence", "it is untrained")
@@ -130,6 +139,18 @@ def test_verify_names_what_was_altered(registry: Commands, tmp_path: Path) -> No
     assert registry.json("verify", two)["ok"] is True
     assert "weights.npz was altered" in registry("promote", one, "--to", "champion", *ANYWAY, code=2).stderr
     assert "weights.npz was altered" in registry("export", one, str(tmp_path), code=2).stderr
+
+
+def test_a_record_with_times_that_are_none_is_shown_as_it_is(registry: Commands, tmp_path: Path) -> None:
+    """An altered record is refused and shown, whatever stands in it."""
+    pilot = registered(registry, tmp_path, 3)
+    path = registry.folder / "models" / pilot / "model.json"
+    document = json.loads(path.read_bytes())
+    for time in ("soon", 10**30, None, -1):
+        document["record"]["data"]["start_ns"] = time
+        path.write_text(json.dumps(document))
+        assert f"start {time}" in registry("show", pilot).stdout
+        assert "the signature is wrong" in registry("list").stdout
 
 
 def test_the_bundled_pilot_can_be_registered(registry: Commands) -> None:
@@ -266,6 +287,69 @@ def test_a_schedule_that_cannot_be_kept_is_refused_before_the_run(
     assert not (tmp_path / "state").exists()
 
 
+def learned(registry: Commands, folder: Path, name: str, strength: float, **changes: Any) -> str:
+    """The id of a registered model of signals whose unseen predictions know the score by *strength*."""
+    samples = made_samples(1)
+    noise = np.random.default_rng(7).normal(0.0, 1.0, len(samples["score"]))
+    evidence = encode_evidence(made_evidence(
+        "", samples, sigmoid(1.2 * (strength * samples["score"] + (1.0 - strength) * noise)), **changes
+    ))
+    made = made_artefact(LINEAR, SIGNAL)
+    card = msgspec.structs.replace(made.card, name=name, evidence_hash=hashlib.sha256(evidence).hexdigest())
+    where = write_folder(folder / name, LearnedArtefact(card, made.arrays, evidence))
+    return str(registry.json("register", str(where))["model_id"])
+
+
+def test_ready_tells_every_condition_and_promote_asks_the_same(registry: Commands, tmp_path: Path) -> None:
+    """Of a good model, of noise, and of a worse one against the champion; nothing is changed by asking."""
+    good = learned(registry, tmp_path, "good", 1.0, data_until_ns=SPAN_NS - NS_PER_DAY)
+    noise = learned(registry, tmp_path, "noise", 0.0)
+    before = (registry.folder / "registry.json").read_bytes()
+
+    told = registry.json("ready", good)
+    assert (told["ready"], told["kind"], told["blockers"]) == (True, "signal", [])
+    assert [one["name"] for one in told["checks"]] == [
+        "samples", "auc", "auc_above_chance", "ece", "leakage", "newer_data", "better_than_champion",
+    ]
+    assert told["scores"]["auc"]["low"] > 0.5
+    refused = registry.json("ready", noise, code=1)
+    assert not refused["ready"]
+    assert (registry.folder / "registry.json").read_bytes() == before
+    unmet = registry.json("promote", noise, "--to", "champion", *WHY, code=1)["unmet"]
+    assert unmet == refused["blockers"] == [one["told"] for one in refused["checks"] if not one["passed"]]
+
+    registry("promote", good, "--to", "champion", *WHY)
+    lines = registry("ready", noise, code=1).stdout.splitlines()
+    assert lines[0] == f"{noise[:12]}: signal, NOT READY to be the champion"
+    assert any(line.startswith("  NOT met better_than_champion: against") for line in lines)
+    assert any(line.startswith("  met     samples: 3,000") for line in lines)
+    assert "it is the champion already" in registry("ready", "champion", "--kind", "signal", code=1).stdout
+
+
+def test_ready_judges_a_pilot_by_its_card_and_an_altered_model_not_at_all(registry: Commands, tmp_path: Path) -> None:
+    """One that was never evaluated, one that was altered, and a name that means nothing."""
+    pilot = registered(registry, tmp_path, 3)
+    assert registry.json("ready", pilot, code=1)["blockers"] == [UNTRAINED]
+    (registry.folder / "models" / pilot / "weights.npz").write_bytes(b"other")
+    assert "weights.npz was altered" in registry("ready", pilot, code=1).stdout
+    assert "is no model of it" in registry("ready", "f" * 64, code=2).output
+
+
+def test_compare_tests_two_models_on_the_same_samples(registry: Commands, tmp_path: Path) -> None:
+    """The one that knows more is better, whichever comes first; by alias too; a pilot has nothing to compare."""
+    good, worse = learned(registry, tmp_path, "good", 1.0), learned(registry, tmp_path, "worse", 0.5)
+    registry("promote", good, "--to", "champion", *WHY)
+
+    told = registry.json("compare", good, worse)
+    assert (told["is_better"], told["is_worse"], told["samples"]) == (True, False, 3_000)
+    assert registry.json("compare", worse, "champion")["is_worse"]
+    lines = registry("compare", good, worse).stdout
+    assert "significantly better" in lines
+    assert "AUC: +0." in lines
+    pilot = registered(registry, tmp_path, 3)
+    assert "has no evidence.npz" in registry("compare", pilot, pilot, code=2).output
+
+
 def test_where_a_registry_lies_decides_nothing(tmp_path: Path) -> None:
     """Two runs with the same model from different registries have the same settings hash; the default is the user's."""
     config = tmp_path / "run.toml"
@@ -275,6 +359,18 @@ def test_where_a_registry_lies_decides_nothing(tmp_path: Path) -> None:
     assert loaded.settings_hash() == RunSettings(pilot=PilotOptions(model="elsewhere")).settings_hash()
     assert open_registry("here").folder == Path("here")
     assert registry_folder(None) == Path.home() / ".local" / "state" / "quantum-trader" / "registry"
+
+
+def test_no_test_reaches_the_home_of_the_person(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What has no folder of its own lies in one of the session, also in another process; compiled kernels are shared.
+    """
+    session = tmp_path_factory.getbasetemp()
+    code = "from quantum_trader.app.runs.registries import registry_folder as f\nprint(f(None))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert session in registry_folder(None).parents
+    assert Path(told.strip()) == registry_folder(None)
+    assert session not in (Path.home() / ".cache").resolve().parents
 
 
 def test_the_commit_is_that_of_this_programs_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,3 +393,93 @@ def test_the_commit_is_that_of_this_programs_repository(tmp_path: Path, monkeypa
     assert program_commit() == f"{git('rev-parse', 'HEAD')}+changes"
     monkeypatch.setenv("PATH", "")
     assert program_commit() == ""
+
+
+def test_a_damaged_model_hides_no_other(registry: Commands, tmp_path: Path) -> None:
+    """A file whose name is not UTF-8, one that steers a terminal, and a record of nonsense: the others are shown."""
+    one, two, three = (registered(registry, tmp_path, seed) for seed in (3, 4, 5))
+    models = registry.folder / "models"
+    for name in (b"bad\xff", b"bad\x1b[2J"):
+        Path(os.fsdecode(os.path.join(os.fsencode(models / one), name))).write_bytes(b"x")
+    record = models / two / "model.json"
+    document = json.loads(record.read_text())
+    document["record"]["data"] |= {"first_ns": "soon", "last_ns": 2**70}
+    document["record"]["data"]["\x1b[2J"] = "a\nb"
+    record.write_text(json.dumps(document))
+
+    listed, verified = registry("list").stdout, registry("verify", code=1).stdout
+
+    assert f"{three[:12]}  ok" in listed
+    for text in (listed, verified):
+        assert f"{one[:12]}  NOT OK" in text
+        assert r"bad\udcff is not in the record" in text
+        assert r"bad\x1b[2J is not in the record" in text
+        assert f"{two[:12]}  NOT OK" in text
+        assert "\x1b" not in text
+    assert r"bad\udcff" in registry("show", one).stdout
+    shown = registry("show", two).stdout
+    assert "first soon" in shown
+    assert "\x1b" not in shown
+    assert {model["model_id"]: model["ok"] for model in registry.json("list")["models"]} == {
+        one: False, two: False, three: True,
+    }
+
+
+def test_a_model_of_too_many_files_is_not_read(registry: Commands, tmp_path: Path) -> None:
+    """What was put beside its files is counted, and read only up to a bound."""
+    one = registered(registry, tmp_path, 3)
+    for number in range(80):
+        (registry.folder / "models" / one / f"extra-{number}").write_bytes(b"")
+
+    assert "holds more than 64 files" in registry("list").stdout
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[2J", "a\udcffb", "\u202egnp"])
+@pytest.mark.parametrize("words", [
+    ("registry", "promote", "123456", "--to", "shadow", "--reason"),
+    ("registry", "promote", "123456", "--to", "shadow", "--reason", "x", "--by"),
+    ("registry", "promote", "123456", "--to", "champion", "--reason", "x", "--without-evidence"),
+    ("registry", "rollback", "--reason"), ("registry", "distrust", "0" * 64, "--reason"),
+    ("registry", "import", "x.tar", "--reason"), ("gates", "enforce", "spread", "--state", "x", "--because"),
+    ("gates", "set", "margin=3", "--state", "x", "--because"), ("rollout", "rollback", "--state", "x", "--reason"),
+    ("pilot", "promote", "--to", "HYBRID", "--state", "x", "--reason"),
+    ("pilot", "set", "mode=OFF", "--state", "x", "--reason", "x", "--by"), ("halt", "--state", "x", "--reason"),
+])
+def test_what_is_recorded_is_a_line_that_can_be_shown(words: tuple[str, ...], text: str) -> None:
+    """A line break, an escape sequence, bytes that are no UTF-8, a reversed text: refused by the option's name."""
+    result = CliRunner().invoke(app, [*words, text])
+
+    assert result.exit_code == 2, result.output
+    assert f"{words[-1]} {text!r}: must be one line of printable characters" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--notes", "--commit"])
+def test_a_record_has_lines_that_can_be_shown(registry: Commands, option: str, tmp_path: Path) -> None:
+    """Notes and commit with control characters or bytes that are no UTF-8: the model is not registered."""
+    folder = saved(tmp_path / "pilot", 3)
+    for text in ("two\nlines", "\x1b[2J", "a\udcffb"):
+        refused = registry("register", str(folder), option, text, code=2)
+        assert f"= {text!r}: must be one line of printable characters" in refused.stderr
+    assert registry.json("list")["models"] == []
+
+
+def test_a_name_with_control_characters_is_shown_as_codes(registry: Commands) -> None:
+    """Of an error, too: whatever it repeats."""
+    refused = registry("show", "\x1b[2Jabcdef", code=2)
+    assert "\x1b" not in refused.stderr
+    missing = registry("import", "/nowhere/\x1b[2J.tar", code=2)
+    assert "\\x1b[2J.tar: cannot be read" in missing.stderr
+    assert "\x1b" not in missing.stderr
+
+
+def test_a_model_goes_to_another_registry_by_a_folder(registry: Commands, tmp_path: Path) -> None:
+    """Export into a folder that is not there, import that folder; another ending has a notice on standard error."""
+    one = registered(registry, tmp_path, 3)
+    key = registry.json("export", one, str(tmp_path / "out"))["own_key"]
+    other = Commands(tmp_path / "other")
+    assert "imported" in other("import", str(tmp_path / "out"), "--trust", key, *WHY).stdout
+
+    named = registry("export", one, str(tmp_path / "x.pkl"))
+
+    assert named.stderr.startswith(f"notice: {tmp_path / 'x.pkl'}: is a package of this program")
+    assert named.stdout == f"{tmp_path / 'x.pkl'}: {one}\n"

@@ -55,7 +55,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     return folder, float(result.facts.equity[-1])
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
 def test_killed_runs_end_as_an_uninterrupted_one(seed: int, whole: tuple[Path, float], tmp_path: Path) -> None:
     """kill -9 at random moments, start again, and again: records, observations and result are the same bytes."""
     chance = random.Random(seed)

@@ -172,7 +172,7 @@ def test_an_observed_policy_leaves_no_trace_on_a_model(file: Path) -> None:
     assert observed.facts.trades == without.facts.trades
 
 
-@pytest.mark.parametrize("kind", ["Trend", "Counting"])
+@pytest.mark.parametrize("kind", ["Trend", pytest.param("Counting", marks=pytest.mark.long)])
 def test_a_stopped_run_continues_as_if_it_had_not_been(
     kind: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

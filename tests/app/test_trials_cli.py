@@ -58,6 +58,37 @@ def test_a_sweep_is_on_record_and_its_repetition_counts_raw(tmp_path: Path) -> N
     assert printed("trials", "summary", "--registry", str(tmp_path / "registry"))["distinct"] == 4
 
 
+def test_a_comparison_and_a_run_are_on_record_and_are_the_same_trial(tmp_path: Path) -> None:
+    """Each row that traded is a trial; the run of one of them is that trial again, another profile another one."""
+    span = ("--from", "2018-01-01", "--to", "2018-02-28")
+    invoke("compare", *span, "--profiles", "SAFE")
+    (observed, safe) = printed("trials", "list")["trials"]
+    assert [one["settings"]["row"] for one in (observed, safe)] == ["observed", "SAFE"]
+    assert {one["source"] for one in (observed, safe)} == {"compare"}
+    assert all(one["days"] > 50 and one["sharpe"] is not None for one in (observed, safe))
+    assert observed["metrics"]["trades"] > 0
+    told = printed("run", "--exit", *span)
+    again = printed("trials", "list", "--source", "run")["trials"]
+    assert [one["id"] for one in again] == [observed["id"]]
+    assert again[0]["sharpe"] == pytest.approx(observed["sharpe"])
+    assert again[0]["metrics"]["return_pct"] == pytest.approx(observed["metrics"]["return_pct"])
+    assert told["data"]["fingerprint"].startswith(again[0]["data_hash"][:12])
+    invoke("run", "--exit", *span, "--profile", "AGGRESSIVE", "--trials", str(tmp_path / "other"))
+    (other,) = printed("trials", "list", "--trials", str(tmp_path / "other"))["trials"]
+    assert other["id"] not in (observed["id"], safe["id"])
+
+
+def test_a_run_that_cannot_be_recorded_gives_its_report(tmp_path: Path) -> None:
+    """A warning that names the folder; a comparison, which takes longer, refuses before its work."""
+    (tmp_path / "file").write_text("")
+    span, place = ("--from", "2018-01-01", "--to", "2018-01-20"), ("--trials", str(tmp_path / "file"))
+    told = invoke("run", "--exit", *span, *place)
+    assert "records hash" in told.stdout
+    assert "warning:" in told.stderr
+    assert str(tmp_path / "file") in told.stderr
+    assert str(tmp_path / "file") in invoke("compare", *span, *place, code=2).output
+
+
 def test_a_ledger_that_cannot_be_used_stops_the_sweep_before_its_work(tmp_path: Path) -> None:
     """Exit code 2, and nothing is computed; another folder is named with --trials."""
     (tmp_path / "file").write_text("x")
@@ -146,3 +177,24 @@ def test_the_ledger_lies_beside_the_registry(monkeypatch: pytest.MonkeyPatch) ->
     assert ledger_folder("named") == Path("named")
     monkeypatch.delenv("QUANTUM_TRADER_TRIALS")
     assert ledger_folder(None) == registry_folder(None).parent / "trials"
+
+
+@pytest.mark.parametrize("words", [
+    ("trials", "list", "--trials", ""), ("trials", "summary", "--registry", " "), ("registry", "list", "--registry="),
+    ("model", "train", "--trials="), ("status", "--state", ""),
+])
+def test_an_empty_folder_is_not_the_current_one(words: tuple[str, ...]) -> None:
+    """It is refused by its option, with what to give."""
+    refused = invoke(*words, code=2)
+    option = next(word for word in words if word.startswith("--")).rstrip("=")
+    assert refused.stderr == f"error: {option} '': is empty; name a folder, such as {option} my-{option[2:]}\n"
+
+
+def test_what_is_in_a_ledger_steers_no_terminal(tmp_path: Path) -> None:
+    """A label or a value with control characters is shown as codes."""
+    open_trials(tmp_path).record([made_trial(0, label="\x1b[2J", settings={"x": "\x1b[3J"})], "a run")
+    listed = invoke("trials", "list", "--trials", str(tmp_path)).stdout
+    shown = invoke("trials", "show", listed[:12], "--trials", str(tmp_path)).stdout
+    assert r"\x1b[2J" in listed
+    assert r"x \x1b[3J" in shown
+    assert "\x1b" not in listed + shown

@@ -260,7 +260,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_disk_without_a_free_byte_loses_nothing(small_disk: Path) -> None:
     """Real ENOSPC, from the first segment on: events are accepted until the ring is full, all durable with space."""
-    logger = EventLogger(small_disk / "journal", ring_bytes=1 << 18, wait_s=0.5, publish_s=0.1)
+    logger = EventLogger(small_disk / "journal", ring_bytes=1 << 18, wait_s=3.0, publish_s=0.1)
     filler = small_disk / "filler"
     with suppress(OSError), filler.open("wb", buffering=0) as handle:
         while handle.write(bytes(4096)):

@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
 from quantum_trader.domain.clock import NS_PER_HOUR
-from quantum_trader.lab.gate_record import KNOWN, GatedSignal, GateHistory
+from quantum_trader.lab.gate_record import GatedSignal, GateHistory
+from quantum_trader.lab.shadows.judged_signals import RESOLVED
 from quantum_trader.models.gates import GateInputs
 
 START = 1_700_006_400_000_000_000
@@ -20,7 +19,7 @@ GOOD = GateInputs(
 
 
 def signal(
-    number: int, *, hour: float, r: float = 0.0, outcome: int = KNOWN, reason: str = "", **measured: Any
+    number: int, *, hour: float, r: float = 0.0, outcome: int = RESOLVED, reason: str = "", **measured: Any
 ) -> GatedSignal:
     """Signal *number*, given at *hour*, which lives six hours; *measured* replaces what was good."""
     return GatedSignal(
@@ -41,8 +40,3 @@ def wide_spread(count: int, r: float) -> list[GatedSignal]:
         signal(n, hour=5.0 * n, r=r + 0.1 * (n % 7 - 3) if n % 2 else 0.4, spread_bps=8.0 if n % 2 else 1.0)
         for n in range(count)
     ]
-
-
-def line(topic: str, ts_ns: int, /, **data: Any) -> tuple[int, bytes]:
-    """A record as a state folder has it."""
-    return ts_ns, msgspec.json.encode({"event_id": "e", "topic": topic, "ts_ns": ts_ns, "data": data})

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.lab.recorded_signals import Recorded, recorded, settings_of, varied
 
-from quantum_trader.domain.errors import InputError
+from quantum_trader.domain.errors import InputError, StateError
 from quantum_trader.engine.decision_inputs import DecisionInputs, decide_again
 from quantum_trader.lab.explain import DecisionContext, GateExplainer, explain_inputs
 from quantum_trader.lab.explain.changeable import CHANGEABLE
@@ -19,6 +19,7 @@ from quantum_trader.lab.explain.kernel import APPROVED, FOUND, NUMBER, WHOLE
 from quantum_trader.lab.explain.row import RULES
 from quantum_trader.lab.explain.search import Decision, FoundChange
 from quantum_trader.lab.explain.words import UNCHANGEABLE, rounded
+from quantum_trader.policy import layout as pol
 from quantum_trader.risk import account_column as acc
 
 QUICK, LONG = 250, 10_000  # decisions at random
@@ -298,6 +299,32 @@ def test_a_gate_that_did_not_decide_is_explained_as_if_it_were_enforced(approved
         GateExplainer().explain_rejection("COST", None, inputs, context)
 
 
+def test_a_gate_behind_the_check_that_refused_is_explained_by_its_own_figures(observed: list[Recorded]) -> None:
+    """Its sentence and its margin, not those of the confidence; one that passes is no reason."""
+    inputs, context, _ = next(one for one in observed if one[2] == "LOW_CONFIDENCE")
+    row = (*inputs.gates[:1], 0.1, *inputs.gates[2:])
+    thin = msgspec.structs.replace(inputs, gates=row)
+    told = GateExplainer().explain_rejection("volume", None, thin, context)
+    assert "does not pass the volume gate: the last hour's volume is 0.1000 ×" in told.summary
+    assert "Before it, this refused: " in told.summary
+    assert (told.observed, told.limit, told.unit) == (0.1, inputs.gate_limits[1], "×")
+    assert told.margin == pytest.approx(0.1 - inputs.gate_limits[1])
+    assert {one.input for one in told.joint} >= {"volume_ratio"}
+    with pytest.raises(InputError, match="gate_name = 'spread': the signal passes it: the spread is"):
+        GateExplainer().explain_rejection("spread", None, thin, context)
+
+
+def test_inputs_that_are_none_are_refused_with_the_key(approved: Recorded) -> None:
+    """A row of another version, and a context with another type."""
+    raw = msgspec.json.decode(msgspec.json.encode(approved[0]))
+    with pytest.raises(StateError, match=r"signal\.inputs: .*gates: 9 numbers; 10 are needed"):
+        GateExplainer().explain_rejection("spread", None, {**raw, "gates": raw["gates"][:9]})
+    with pytest.raises(StateError, match="tiers: each needs 4 numbers"):
+        GateExplainer().explain_rejection("spread", None, {**raw, "tiers": [[1.0]]})
+    with pytest.raises(InputError, match="context = "):
+        GateExplainer().explain_rejection("meta_label", None, raw, {"bonus": "high"})
+
+
 def test_records_as_they_are_on_disk_are_taken_too(approved: Recorded) -> None:
     """The mappings of signal.decided and signal.inputs, with null for what is not measured."""
     inputs, _, _ = approved
@@ -318,3 +345,21 @@ def test_the_policy_explains_itself_by_the_rules_that_fired(enforced: list[Recor
     assert any(rule.startswith("A4 ") for rule in told.rules)
     without = explain_inputs(inputs, msgspec.structs.replace(context, profile=()))
     assert {one.input for one in without.changes} | {one.input for one in without.joint} >= {"policy_gate"}
+
+
+def test_a_symbol_barred_for_its_cost_alone_has_a_margin(approved: Recorded) -> None:
+    """The round trip in R beside the profile's most, and a change of the cost that turns it."""
+    inputs, context, _ = approved
+    dear = 0.2
+    row = list(inputs.policy_market)
+    row[pol.IN_COST_IN_R] = dear
+    barred = fields(list(inputs.policy), 1, 0.0)
+    told = explain_inputs(msgspec.structs.replace(
+        with_market(inputs, 0, dear), switches=(1,) * len(inputs.switches), policy=barred, used=barred,
+        policy_market=tuple(row),
+    ), context)
+    most = context.profile[pol.PROFILE_MAX_COST_R]
+    assert told.reason == "SYMBOL_FILTER"
+    assert (told.observed, told.limit, told.unit) == (dear, most, "R")
+    assert told.margin == pytest.approx(most - dear)
+    assert "cost_in_r" in {one.input for one in (*told.changes, *told.joint)}

@@ -1,73 +1,49 @@
-"""What the gates have said, read from records, and judged again under other settings."""
+"""What the gates have said of signals, and judged again under other settings."""
 
 from __future__ import annotations
 
 import math
 
 import msgspec
+import numpy as np
 import pytest
-from tests.lab.gated_signals import START, history, line, signal, wide_spread
+from tests.lab.gated_signals import START, history, signal, wide_spread
+from tests.lab.shadows.made_signals import HOURS_OPEN, made_signals
 
 from quantum_trader.domain.clock import NS_PER_HOUR
-from quantum_trader.domain.errors import DataError
 from quantum_trader.lab.gate_record import (
-    KNOWN,
-    OPEN,
-    VOID,
     effect_of_change,
     gate_evidence,
+    gate_history,
     gate_rates,
     outcomes,
-    read_history,
     resolved,
 )
+from quantum_trader.lab.shadows.judged_signals import NONE, OPEN, RESOLVED, VOID
 from quantum_trader.models.gates import GateSettings
 
 SCALP = GateSettings(mode="scalp")
-GATES_ROW = [1.0, 0.9, 1.0, 0.0, 40.0, 10.0, 0.8, 0.45, None, 2.0]
 
 
-def inputs(name: str, ts_ns: int, *, quantity: float | None = None, symbol: str = "BTCUSDT") -> tuple[int, bytes]:
-    """A record of what a decision was made of."""
-    return line("signal.inputs", ts_ns, signal_id=name, symbol=symbol, ts_ns=ts_ns, gates=GATES_ROW, quantity=quantity)
-
-
-def decided(name: str, ts_ns: int, reason: str = "", *, shadow: float = 24.0) -> tuple[int, bytes]:
-    """A record of a decision."""
-    return line("signal.decided", ts_ns, signal_id=name, reason=reason, shadow_hours=shadow)
-
-
-def test_signals_are_read_with_their_measures_results_and_reasons() -> None:
-    """A result, one to come, one without a shadow trade, and one that a hole of the data ends before its entry."""
-    hour = NS_PER_HOUR
-    found = read_history([
-        line("run.started", START), inputs("a", START), decided("a", START, "GATE_SPREAD"),
-        inputs("b", START + hour, quantity=3.0), decided("b", START + hour),
-        inputs("c", START + hour), decided("c", START + hour, shadow=0.0),
-        inputs("d", START + hour, symbol="ETHUSDT"), decided("d", START + hour),
-        line("market.hole", START + 2 * hour, symbol="ETHUSDT"),
-        line("shadow.closed", START + 3 * hour, signal_id="a", r=-0.5),
-    ])
+def test_signals_are_weighed_with_their_measures_results_and_reasons() -> None:
+    """A result, one to come, one without a shadow trade, one that never came; without inputs a signal is left out."""
+    made = made_signals(5, 1)
+    inputs = made.gate_inputs.copy()
+    inputs[4] = math.nan
+    found = gate_history(msgspec.structs.replace(
+        made, outcome=np.array([RESOLVED, OPEN, NONE, VOID, RESOLVED], dtype=np.int8), gate_inputs=inputs,
+        by_score=np.array([False, True, False, False, False]), reasons=("GATE_SPREAD", "", "", "", ""),
+        first_ns=START, last_ns=START + 3 * NS_PER_HOUR,
+    ))
     assert [(one.signal_id, one.outcome, one.by_score) for one in found.signals] == [
-        ("a", KNOWN, False), ("b", OPEN, True), ("c", VOID, False), ("d", VOID, False),
+        ("s00000001", RESOLVED, False), ("s00000002", OPEN, True), ("s00000003", VOID, False),
+        ("s00000004", VOID, False),
     ]
     first = found.signals[0]
-    assert (first.r, first.life_ns, first.reason) == (-0.5, 3 * hour, "GATE_SPREAD")
-    assert (first.inputs.volume_ratio, first.inputs.trend) == (0.9, 1)
-    assert math.isnan(first.inputs.win_probability)
+    assert (first.r, first.life_ns, first.reason) == (made.r[0], HOURS_OPEN * NS_PER_HOUR, "GATE_SPREAD")
+    assert list(first.inputs) == pytest.approx(made.gate_inputs[0].tolist(), nan_ok=True)
+    assert math.isnan(found.signals[1].r)
     assert found.market_hours == 3.0
-
-
-def test_a_line_that_is_being_written_is_left_out_and_a_damaged_one_is_named() -> None:
-    """Cut off at the end it is no matter; before others it is."""
-    good = [inputs("a", START), decided("a", START)]
-    cut = (START, inputs("b", START)[1][:60])
-    assert len(read_history([*good, cut]).signals) == 1
-    with pytest.raises(DataError, match="does not have the fields of its topic"):
-        read_history([good[0], cut, good[1]])
-    with pytest.raises(DataError, match="gates: 2 numbers"):
-        read_history([line("signal.inputs", START, signal_id="a", symbol="B", ts_ns=START, gates=[1, 2], quantity=None),
-                      *good])
 
 
 def test_results_count_up_to_the_first_that_is_still_to_come() -> None:
@@ -135,3 +111,14 @@ def test_evidence_is_the_mean_result_of_what_a_gate_refuses() -> None:
     won = gate_evidence(history(wide_spread(120, 0.6)), SCALP, "spread").interval
     assert won is not None
     assert won[0] > 0.0
+
+
+def test_a_limit_of_an_observed_gate_has_an_effect_of_its_own() -> None:
+    """What passes the enforced gates stays as it is; the gate by itself would let another share through."""
+    known = history(wide_spread(60, -0.5))
+    wider = msgspec.structs.replace(SCALP, scalp=msgspec.structs.replace(SCALP.scalp, max_spread_bps=9.0))
+    effect = effect_of_change(known, SCALP, wider)
+    assert (effect.before.passed.value, effect.after.passed.value) == (1.0, 1.0)
+    (spread,) = effect.by_gate
+    assert (spread.gate, spread.before.passed.value, spread.after.passed.value) == ("spread", 0.5, 1.0)
+    assert (spread.before.won.value, spread.after.won.value) == (1.0, 0.5)

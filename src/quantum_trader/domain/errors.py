@@ -61,6 +61,13 @@ def is_utf8_text(value: object) -> bool:
         return False
 
 
+def escaped(text: str) -> str:
+    """*text* as one line that a terminal shows and UTF-8 holds: what is not printable stands there as its code."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
 def brief(value: object) -> str:
     """*value* as an error repeats it: its repr, cut off after 200 characters; its type where it has none."""
     try:

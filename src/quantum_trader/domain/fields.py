@@ -17,6 +17,7 @@ Probability = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Finite = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 Word = Annotated[str, msgspec.Meta(min_length=1)]
 Int64 = Annotated[int, msgspec.Meta(ge=-_WORD, le=_WORD - 1)]  # what SQL and the journal hold
+Revision = Annotated[int, msgspec.Meta(ge=0, le=_WORD - 1)]  # number of a change
 TimeNs = Int64  # ns since the epoch
 
 V = TypeVar("V")

@@ -104,6 +104,18 @@ def read_bounded(path: Path, most: int) -> bytes:
     return content
 
 
+def read_plain(path: Path, most: int) -> bytes:
+    """As :func:`read_bounded`, of a plain file only; OSError for a folder, a pipe or a device, which could block."""
+    descriptor = os.open(path, os.O_RDONLY | _NO_BLOCK)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most >> 10:,} KiB", str(path))
+    return content
+
+
 def check_regular_file(path: Path) -> None:
     """Raise UnsafePathError where *path* is there and is no regular file, for a library that opens it by its name."""
     try:

@@ -19,11 +19,22 @@ from quantum_trader.domain.fields import Probability, TimeNs, Word
 from quantum_trader.engine.entry import EntryRequest, decide_entry
 from quantum_trader.engine.road import ROAD_APPROVED, ROAD_REASONS, ROAD_SPREAD, road_of_signal
 from quantum_trader.models.gates import GateInputs, GateLimits, first_gate, refused_gates
+from quantum_trader.policy import layout as pol
 from quantum_trader.policy.enforcement import Settings
+from quantum_trader.risk import account_column, limit_column
 from quantum_trader.risk.guard import REASON_CODES
 
 _Row = tuple[float, ...]
 _NULLABLE: Final = ("quantity", "target_quantity", "position")
+_TIER_WIDTH: Final = 4
+_WIDTHS: Final = {  # figures of each row
+    "used": len(Settings._fields), "fixed": len(Settings._fields), "switches": 6, "gates": len(GateInputs._fields),
+    "gate_limits": len(GateLimits._fields), "request": len(EntryRequest._fields), "sizes": 3, "market": 7,
+    "account": account_column.SIZE, "limits": limit_column.SIZE, "policy": len(Settings._fields),
+    "policy_market": pol.IN_SIZE, "policy_overall": pol.IN_SIZE, "policy_account": pol.ACC_SIZE,
+    "policy_memory": pol.MEM_SIZE, "pilot": 3,
+}
+_EMPTY: Final = ("policy", "policy_market", "policy_overall", "policy_account", "policy_memory", "pilot")
 
 
 class PositionState(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,9 +89,21 @@ def recorded_inputs(data: Mapping[str, Any]) -> DecisionInputs:
     """
     plain = {key: value if key in _NULLABLE else _figures(value) for key, value in data.items()}
     try:
-        return msgspec.convert(plain, DecisionInputs)
-    except msgspec.ValidationError as error:
+        made = msgspec.convert(plain, DecisionInputs)
+        _check_widths(made)
+        return made
+    except ValueError as error:
         raise StateError(f"signal.inputs: cannot be read ({error}); another version of this program wrote it") from None
+
+
+def _check_widths(made: DecisionInputs) -> None:
+    """Raise ValueError where a row has another number of figures than this version writes."""
+    for key, width in _WIDTHS.items():
+        row = getattr(made, key)
+        if len(row) != width and not (key in _EMPTY and not row):
+            raise ValueError(f"{key}: {len(row)} numbers; {width} are needed")
+    if any(len(tier) != _TIER_WIDTH for tier in made.tiers):
+        raise ValueError(f"tiers: each needs {_TIER_WIDTH} numbers")
 
 
 def _figures(value: Any) -> Any:
@@ -136,7 +159,7 @@ def decide_again(inputs: DecisionInputs) -> Redecision:
     )
     sized = decide_entry(
         request, inputs.sizes, inputs.market, inputs.account, inputs.limits,
-        np.array(inputs.tiers, dtype=np.float64).reshape(-1, 4),
+        np.array(inputs.tiers, dtype=np.float64).reshape(-1, _TIER_WIDTH),
     )
     if sized.road != ROAD_APPROVED:
         return Redecision(sized.road, 0, 0.0, sized.wanted, 0.0)

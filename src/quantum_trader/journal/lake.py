@@ -216,6 +216,16 @@ def _no_view(error: str) -> str:
     return f"there is no view {found[1]!r}{f'; did you mean {near}?' if near else ';'} {LISTED}"
 
 
+def journal_of(state: Path | str) -> Lake:
+    """The journal in the state folder *state*; StateError where there is none."""
+    folder = Path(state) / "journal"
+    if not folder.is_dir():
+        raise StateError(
+            f"--state {state}: there is no journal; give the folder of a run (quantum-trader run --state DIR makes one)"
+        )
+    return Lake(folder)
+
+
 class Lake:
     """Reads a journal; only ``compact`` and ``retain`` change it."""
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from quantum_trader.domain.fields import Revision, TimeNs
 from quantum_trader.lab.gate_record import GateEvidence, GatesEffect
 from quantum_trader.models.gate_tables import gate_changes
 from quantum_trader.models.gates import GATES, GateSettings, gate_place
@@ -25,8 +26,8 @@ SET: Final = "set"
 class GatesChange(msgspec.Struct, frozen=True, kw_only=True):
     """One change of the gates: the audit entry. *before* and *after* hold the settings that differ, by dotted key."""
 
-    revision: int
-    ts_ns: int
+    revision: Revision
+    ts_ns: TimeNs
     actor: str
     action: str  # enforce, observe, set or set_aside
     gate: str  # "" where it is of none or of several
@@ -43,7 +44,7 @@ class GatesState(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of the gates now, and the changes that led there (the latest HISTORY)."""
 
     settings: GateSettings = GateSettings()
-    revision: int = 0
+    revision: Revision = 0
     changes: tuple[GatesChange, ...] = ()
 
 

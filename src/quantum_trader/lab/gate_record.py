@@ -7,14 +7,14 @@ signals. What a signal was worth is the result of its shadow trade, in R after c
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_HOUR
-from quantum_trader.domain.errors import DataError
 from quantum_trader.engine.decision_inputs import gate_inputs_of
+from quantum_trader.lab.shadows.judged_signals import OPEN, RESOLVED, VOID, JudgedSignals
 from quantum_trader.models.gates import (
     GATES,
     GateInputs,
@@ -25,10 +25,8 @@ from quantum_trader.models.gates import (
 )
 from quantum_trader.policy.evidence import RolloutRules, block_interval, look_at
 
-OPEN, KNOWN, VOID = 0, 1, 2  # outcome of a signal: still to come, known, never
+_TREND: Final = GateInputs._fields.index("trend")  # known in every record
 ALPHA: Final = 0.05  # of the intervals that are shown
-_TOPICS: Final = (b'"signal.inputs"', b'"signal.decided"', b'"shadow.closed"', b'"market.hole"')
-_HEAD: Final = 200  # bytes of a record that hold its topic
 
 
 class GatedSignal(msgspec.Struct, kw_only=True):
@@ -39,7 +37,7 @@ class GatedSignal(msgspec.Struct, kw_only=True):
     ts_ns: int
     by_score: bool  # its position would be held by a model's score
     inputs: GateInputs
-    outcome: int = VOID
+    outcome: int = VOID  # OPEN, RESOLVED, or VOID: there will be none
     r: float = math.nan  # of its shadow trade, after costs
     life_ns: int = 0
     reason: str = ""  # why it was not traded; empty: it was
@@ -58,82 +56,22 @@ class GateHistory(msgspec.Struct, frozen=True, kw_only=True):
         return (self.last_ns - self.first_ns) / NS_PER_HOUR
 
 
-class _Record(msgspec.Struct):
-    topic: str
-    ts_ns: int
-    data: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-class _Inputs(msgspec.Struct):
-    signal_id: str
-    symbol: str
-    ts_ns: int
-    gates: tuple[float | None, ...]  # null: not finite
-    quantity: float | None  # null: the risk alone decides
-
-
-class _Decided(msgspec.Struct):
-    signal_id: str
-    reason: str = ""
-    shadow_hours: float = 0.0
-
-
-class _Closed(msgspec.Struct):
-    signal_id: str
-    r: float
-
-
-class _Hole(msgspec.Struct):
-    symbol: str
-
-
-def read_history(lines: Iterable[tuple[int, bytes]]) -> GateHistory:
-    """The signals in the records *lines* (ts_ns, line). Raises DataError for a record that is none of its topic.
-
-    A last line that is cut off is left out: its process may be writing it.
-    """
-    decode = msgspec.json.Decoder(_Record).decode
-    signals: dict[str, GatedSignal] = {}
-    first_ns = last_ns = 0
-    unread = ""
-    for ts_ns, line in lines:
-        if unread:
-            raise DataError(unread)
-        first_ns, last_ns = first_ns or ts_ns, max(last_ns, ts_ns)
-        if not any(topic in line[:_HEAD] for topic in _TOPICS):
+def gate_history(judged: JudgedSignals) -> GateHistory:
+    """*judged* as the gates are weighed by them; a signal whose inputs are not on record is left out."""
+    signals = []
+    for at in range(len(judged)):
+        row = judged.gate_inputs[at].tolist()
+        if math.isnan(row[_TREND]):
             continue
-        try:
-            record = decode(line)
-            _take(record, signals)
-        except ValueError as error:
-            unread = f"record {line[:60]!r}: does not have the fields of its topic ({error})"
-    return GateHistory(signals=tuple(signals.values()), first_ns=first_ns, last_ns=last_ns)
-
-
-def _take(record: _Record, signals: dict[str, GatedSignal]) -> None:
-    """Note what one *record* says."""
-    if record.topic == "signal.inputs":
-        made = msgspec.json.decode(record.data, type=_Inputs)
-        row = tuple(math.nan if value is None else value for value in made.gates)
-        if len(row) != len(GateInputs._fields):
-            raise ValueError(f"gates: {len(row)} numbers; {len(GateInputs._fields)} are needed")
-        signals[made.signal_id] = GatedSignal(
-            signal_id=made.signal_id, symbol=made.symbol, ts_ns=made.ts_ns, by_score=made.quantity is not None,
-            inputs=gate_inputs_of(row),
-        )
-    elif record.topic == "signal.decided":
-        decided = msgspec.json.decode(record.data, type=_Decided)
-        if (one := signals.get(decided.signal_id)) is not None:
-            one.reason, one.outcome = decided.reason, OPEN if decided.shadow_hours > 0.0 else VOID
-    elif record.topic == "shadow.closed":
-        closed = msgspec.json.decode(record.data, type=_Closed)
-        if (one := signals.get(closed.signal_id)) is not None:
-            one.outcome, one.r, one.life_ns = KNOWN, closed.r, record.ts_ns - one.ts_ns
-    elif record.topic == "market.hole":  # what had not entered yet has no result
-        symbol = msgspec.json.decode(record.data, type=_Hole).symbol
-        for one in signals.values():
-            if one.symbol == symbol and one.outcome == OPEN:
-                one.outcome = VOID
+        outcome = int(judged.outcome[at])
+        is_known = outcome == RESOLVED
+        signals.append(GatedSignal(
+            signal_id=judged.signal_ids[at], symbol=judged.symbols[at], ts_ns=int(judged.ts_ns[at]),
+            by_score=bool(judged.by_score[at]), inputs=gate_inputs_of(row),
+            outcome=outcome if outcome in (OPEN, RESOLVED) else VOID, r=float(judged.r[at]) if is_known else math.nan,
+            life_ns=int(judged.end_ns[at] - judged.ts_ns[at]) if is_known else 0, reason=judged.reasons[at],
+        ))
+    return GateHistory(signals=tuple(signals), first_ns=judged.first_ns, last_ns=judged.last_ns)
 
 
 def refused_by(signal: GatedSignal, settings: GateSettings) -> int:
@@ -151,7 +89,7 @@ def resolved(signals: Sequence[GatedSignal]) -> list[GatedSignal]:
     for one in signals:
         if one.outcome == OPEN:
             break
-        if one.outcome == KNOWN:
+        if one.outcome == RESOLVED:
             found.append(one)
     return found
 
@@ -220,6 +158,14 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
     mean_r: GateEstimate  # and their mean result
 
 
+class LimitEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """What other limits of one gate would have done by themselves, enforced or not; of the measured signals."""
+
+    gate: str
+    before: Outcomes
+    after: Outcomes
+
+
 class GatesEffect(msgspec.Struct, frozen=True, kw_only=True):
     """What a change of the gates would have done to the signals on record."""
 
@@ -228,15 +174,20 @@ class GatesEffect(msgspec.Struct, frozen=True, kw_only=True):
     after: Outcomes
     newly_refused: GateEstimate  # mean R of the signals that only the settings before let through
     newly_passed: GateEstimate  # and of those that only the settings after let through
+    by_gate: tuple[LimitEffect, ...] = ()  # of the gates that would have judged a signal otherwise
 
 
 def outcomes(history: GateHistory, settings: GateSettings) -> Outcomes:
     """What the enforced gates of *settings* let through of *history*."""
     enforced = settings.enforced_bits
-    passes = [not refused_by(one, settings) & enforced for one in history.signals]
-    known = resolved([one for one, passed in zip(history.signals, passes, strict=True) if passed])
+    return _outcomes(history.signals, [not refused_by(one, settings) & enforced for one in history.signals])
+
+
+def _outcomes(signals: Sequence[GatedSignal], passes: Sequence[bool]) -> Outcomes:
+    """What became of those of *signals* that pass."""
+    known = resolved([one for one, passed in zip(signals, passes, strict=True) if passed])
     return Outcomes(
-        passed=gate_estimate(history.signals, [float(one) for one in passes], is_share=True, at_once=True),
+        passed=gate_estimate(signals, [float(one) for one in passes], is_share=True, at_once=True),
         won=gate_estimate(known, [1.0 if one.r > 0.0 else 0.0 for one in known], is_share=True),
         mean_r=gate_estimate(known, [one.r for one in known]),
     )
@@ -244,16 +195,34 @@ def outcomes(history: GateHistory, settings: GateSettings) -> Outcomes:
 
 def effect_of_change(history: GateHistory, before: GateSettings, after: GateSettings) -> GatesEffect:
     """What changing the gates from *before* to *after* would have done to the signals of *history*."""
-    was = [not refused_by(one, before) & before.enforced_bits for one in history.signals]
-    now = [not refused_by(one, after) & after.enforced_bits for one in history.signals]
+    old, new = ([refused_by(one, settings) for one in history.signals] for settings in (before, after))
+    was, now = [not bits & before.enforced_bits for bits in old], [not bits & after.enforced_bits for bits in new]
     pairs = list(zip(history.signals, was, now, strict=True))
-    lost = resolved([one for one, old, new in pairs if old and not new])
-    gained = resolved([one for one, old, new in pairs if new and not old])
+    lost = resolved([one for one, passed, passes in pairs if passed and not passes])
+    gained = resolved([one for one, passed, passes in pairs if passes and not passed])
     return GatesEffect(
-        signals=len(history.signals), before=outcomes(history, before), after=outcomes(history, after),
+        signals=len(history.signals), before=_outcomes(history.signals, was), after=_outcomes(history.signals, now),
         newly_refused=gate_estimate(lost, [one.r for one in lost]),
-        newly_passed=gate_estimate(gained, [one.r for one in gained]),
+        newly_passed=gate_estimate(gained, [one.r for one in gained]), by_gate=_by_gate(history, old, new),
     )
+
+
+def _by_gate(history: GateHistory, old: Sequence[int], new: Sequence[int]) -> tuple[LimitEffect, ...]:
+    """The effect of each gate by itself, from the bits of the gates that refuse each signal before and after."""
+    found = []
+    for place, gate in enumerate(GATES):
+        rows = [
+            (one, not was >> place & 1, not now >> place & 1)
+            for one, was, now in zip(history.signals, old, new, strict=True)
+            if not unmeasured_gates(one.inputs) >> place & 1
+        ]
+        if any(was is not now for _, was, now in rows):
+            signals = [one for one, _, _ in rows]
+            found.append(LimitEffect(
+                gate=gate, before=_outcomes(signals, [was for _, was, _ in rows]),
+                after=_outcomes(signals, [now for _, _, now in rows]),
+            ))
+    return tuple(found)
 
 
 # ---- evidence ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The features of a signal at its entry: one row of numbers, the same for a record, for training and for scoring.
 
 A meta-label model learns from them whether a signal wins after costs. Each value was known at the close at which the
-signal was given; none is about the account, so that the same signal has the same features in every account.
+signal was given. None is about the account's money; the record of the symbol is that of the account's own closed
+trades, so that the same signal may have another one in another account.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader.domain.errors import ConfigError, DataError, InputError, require, require_finite
-from quantum_trader.domain.private_files import create_file, make_missing_folders, read_bounded
+from quantum_trader.domain.private_files import create_file, make_missing_folders, read_plain
 from quantum_trader.pilot.actions import ACTIONS
 from quantum_trader.pilot.network import LAYERS, Weights
 from quantum_trader.pilot.scaling import Scalers
@@ -137,7 +137,7 @@ def save_artefact(folder: Path, artefact: Artefact) -> None:
 def _holds(folder: Path, made: str) -> bool:
     """Whether *folder* has the weights with the hash *made*."""
     try:
-        return weights_hash(_weights_of(read_bounded(folder / WEIGHTS_FILE, MOST_BYTES), folder / WEIGHTS_FILE)) == made
+        return weights_hash(_weights_of(read_plain(folder / WEIGHTS_FILE, MOST_BYTES), folder / WEIGHTS_FILE)) == made
     except (OSError, DataError):
         return False
 
@@ -164,12 +164,12 @@ def load_artefact(folder: Path) -> Artefact:
     """
     card_file, weights_file = folder / CARD_FILE, folder / WEIGHTS_FILE
     try:
-        card = read_bounded(card_file, MOST_BYTES)
+        card = read_plain(card_file, MOST_BYTES)
     except OSError as error:
         why = error.strerror or error
         raise DataError(f"{card_file}: cannot be read: {why}; name the folder of a trained pilot") from None
     try:
-        weights = read_bounded(weights_file, MOST_BYTES)
+        weights = read_plain(weights_file, MOST_BYTES)
     except OSError as error:
         raise DataError(f"{weights_file}: cannot be read: {error.strerror or error}") from None
     return decode_artefact(card, weights, folder)

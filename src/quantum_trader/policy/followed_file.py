@@ -6,12 +6,15 @@ state falls back to one that its owner names; a write finds out where another pr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from quantum_trader.domain.errors import StateError
-from quantum_trader.domain.private_files import read_private
+from quantum_trader.domain.private_files import make_missing_folders, read_private
 from quantum_trader.policy.storage import set_aside, write_atomically
 
 _Stamp = tuple[int, int, int]
@@ -78,10 +81,11 @@ class FollowedFile(Generic[Followed]):
 
         Raises StateError when another process changed the file meanwhile, OSError when it cannot be written.
         """
-        if self._look() != self._stamp:
-            raise StateError(f"{self.path}: changed by someone else meanwhile; look at the status and try again")
-        write_atomically(self.path, self._encode(state))
-        self._stamp = self._look()
+        with self._alone():
+            if self._look() != self._stamp:
+                raise StateError(f"{self.path}: changed by someone else meanwhile; look at the status and try again")
+            write_atomically(self.path, self._encode(state))
+            self._stamp = self._look()
         self._take(state)
         self.notice = ""
 
@@ -92,6 +96,17 @@ class FollowedFile(Generic[Followed]):
         except OSError:
             return None
         return (status.st_mtime_ns, status.st_ino, status.st_size)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other writers of the folder waiting, between a look at the file and its replacement."""
+        make_missing_folders(self.path.parent)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     def _reload(self, now_ns: int) -> None:
         """Read the file, and fall back where that isn't possible."""

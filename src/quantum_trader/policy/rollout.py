@@ -12,6 +12,7 @@ import msgspec
 
 from quantum_trader.domain.enums import OrchestratorMode
 from quantum_trader.domain.errors import require
+from quantum_trader.domain.fields import Revision, TimeNs
 from quantum_trader.policy.enforcement import SWITCHES, OrchestratorIntegrationConfig, switch_index
 from quantum_trader.policy.evidence import MIN_EFFECTIVE_BLOCKS, Evidence, RolloutRules
 
@@ -40,8 +41,8 @@ class Unmet(msgspec.Struct, frozen=True, kw_only=True):
 class RolloutChange(msgspec.Struct, frozen=True, kw_only=True):
     """One change of what is enforced: the audit entry."""
 
-    revision: int
-    ts_ns: int
+    revision: Revision
+    ts_ns: TimeNs
     actor: str
     action: str  # promote, rollback, set_mode or set_aside
     switch: str  # "" for all
@@ -59,7 +60,7 @@ class RolloutState(msgspec.Struct, frozen=True, kw_only=True):
     """What is enforced now, and the changes that led there (the latest HISTORY)."""
 
     config: OrchestratorIntegrationConfig = msgspec.field(default_factory=OrchestratorIntegrationConfig)
-    revision: int = 0
+    revision: Revision = 0
     changes: tuple[RolloutChange, ...] = ()
 
 

@@ -75,7 +75,10 @@ def read_state(directory: str | Path) -> RolloutState | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise StateError(f"{path}: cannot be used as a rollout state ({error})") from error
+        raise StateError(
+            f"{path}: cannot be used as a rollout state ({error}); put back a copy of it, or enforce nothing: "
+            f"`quantum-trader rollout rollback --state {directory}` sets it aside"
+        ) from error
 
 
 def _encode(state: RolloutState) -> bytes:

@@ -147,6 +147,9 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         made_evidence("a", SAMPLES | {"labels": SAMPLES["labels"][:-1]}, sigmoid(SAMPLES["score"]))
     with pytest.raises(InputError, match="keys"):
         made_evidence("a", SAMPLES, sigmoid(SAMPLES["score"]), keys=np.zeros(200, dtype=np.uint64))
+    for weight in (np.nan, -1.0, np.inf):
+        with pytest.raises(InputError, match="weights"):
+            made_evidence("a", SAMPLES, sigmoid(SAMPLES["score"]), weights=np.full(200, weight))
     with pytest.raises(InputError, match="rivals"):
         made_evidence("a", SAMPLES, sigmoid(SAMPLES["score"]), rivals={"b": np.zeros(3)})
 

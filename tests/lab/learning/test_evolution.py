@@ -18,9 +18,10 @@ from quantum_trader.lab.learning.evolution import (
     compare_evidence,
     evidence_p_value,
 )
-from quantum_trader.lab.learning.leakage_checks import check_single_features
+from quantum_trader.lab.learning.leakage_checks import LEAKAGE_CHECKS, RECORDED_CHECKS, check_single_features
 from quantum_trader.lab.learning.probability_scores import auc_interval, time_blocks
 from quantum_trader.lab.learning.trend_line import trend_line
+from quantum_trader.models.entry_features import ENTRY_FEATURES_HASH
 
 GOOD, CHAMPION = "a" * 64, "b" * 64
 
@@ -85,6 +86,21 @@ def test_each_condition_blocks_by_itself(changes: dict[str, object], name: str, 
     assert told in found.blockers[0]
 
 
+def test_features_of_a_journal_are_not_said_to_have_been_computed_again() -> None:
+    """A meta-label needs the check of when its features were recorded; a stated truncation check of it is none."""
+    good, champion = made_pair()
+    for checks, told in (
+        (RECORDED_CHECKS, "recorded at the decisions, and are not computed again"),
+        (LEAKAGE_CHECKS, "was not checked for leakage by recorded_at_decision"),
+    ):
+        changed = made_evidence(
+            GOOD, made_samples(1), good.probabilities, features_hash=ENTRY_FEATURES_HASH, leakage_checks=checks
+        )
+        found = tracker_of(changed, champion, champion=CHAMPION).is_ready_for_hamilton(GOOD)
+        assert found.ready == (checks == RECORDED_CHECKS)
+        assert told in {one.name: one.told for one in found.checks}["leakage"]
+
+
 def test_few_samples_a_low_auc_and_bad_calibration_block() -> None:
     """900 samples; a weak score; probabilities pushed to the ends."""
     few = made_samples(2, 900)
@@ -141,7 +157,7 @@ def test_what_the_training_said_of_a_rival_is_used() -> None:
     good, champion = made_pair()
     later = made_samples(1) | {"starts_ns": good.starts_ns + SPAN_NS, "ends_ns": good.ends_ns + SPAN_NS}
     alone = made_evidence(GOOD, later, good.probabilities, data_until_ns=2 * SPAN_NS)
-    with pytest.raises(DataError, match="no out-of-sample sample in common"):
+    with pytest.raises(DataError, match="no out-of-sample sample in common; train one of them again"):
         compare_evidence(alone, champion)
     scored = made_evidence(
         GOOD, later, good.probabilities, data_until_ns=2 * SPAN_NS, rivals={CHAMPION: champion.probabilities}

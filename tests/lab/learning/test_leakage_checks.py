@@ -7,7 +7,12 @@ import pytest
 
 from quantum_trader.domain.clock import NS_PER_MINUTE
 from quantum_trader.domain.errors import InputError
-from quantum_trader.lab.learning.leakage_checks import check_feature_times, check_single_features, check_truncation
+from quantum_trader.lab.learning.leakage_checks import (
+    check_feature_times,
+    check_recorded,
+    check_single_features,
+    check_truncation,
+)
 
 NAMES = ("past_return", "next_return", "smoothed")
 
@@ -50,6 +55,21 @@ def test_missing_values_and_rounding_are_no_leak() -> None:
     """NaN there and here, and a difference of one part in 10^12."""
     features = np.array([[np.nan, 1.0], [2.0, 3.0]])
     assert check_truncation(("a", "b"), features, lambda row: features[row] * (1.0 + 1e-12), rows=[0, 1]) == ()
+
+
+def test_a_feature_that_was_not_recorded_at_the_decision_is_found() -> None:
+    """A record behind its result's, and a value that another record of the decision contradicts; NaN is NaN."""
+    features = np.array([[0.5, 7.0], [np.nan, 7.0], [0.7, 7.0]])
+    honest = {"confidence": features[:, 0].copy()}
+    order = np.array([[1, 9], [2, 8], [3, 4]])
+
+    assert check_recorded(("confidence", "adx"), features, honest, order) == ()
+    other = {"confidence": np.array([0.5, np.nan, 0.6])}
+    (found,) = check_recorded(("confidence", "adx"), features, other, order)
+    assert (found.feature, found.value) == ("confidence", 1.0)
+    assert "0.7 in the training data and 0.6 in the other records" in found.told
+    (late,) = check_recorded(("confidence", "adx"), features, honest, order[:, ::-1])
+    assert "3 of 3 samples were recorded after their results, the first with record 9 behind record 1" in late.told
 
 
 def test_a_feature_that_alone_knows_the_outcome_is_found() -> None:

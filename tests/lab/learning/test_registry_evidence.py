@@ -12,10 +12,11 @@ from tests.lab.learning.made_evidence import SPAN_NS, made_evidence, made_sample
 from quantum_trader.domain.clock import NS_PER_DAY
 from quantum_trader.domain.errors import DataError
 from quantum_trader.lab.learning.calibration import sigmoid
-from quantum_trader.lab.learning.evidence_file import EVIDENCE_FILE, ModelEvidence, encode_evidence
+from quantum_trader.lab.learning.evidence_file import ModelEvidence, encode_evidence
 from quantum_trader.lab.learning.registry_evidence import registry_evidence, registry_tracker
 from quantum_trader.lab.registry import ModelRegistry
 from quantum_trader.lab.registry.kinds import PILOT, ReadModel
+from quantum_trader.models.learned.artefact import EVIDENCE_FILE
 
 KIND = "noted"
 

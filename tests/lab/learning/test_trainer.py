@@ -266,7 +266,7 @@ train_models(Path(sys.argv[1]), table, made_plan(table), options(look=look), pri
 """
 
 
-@pytest.mark.parametrize("step", [1, 5, 9, 14])
+@pytest.mark.parametrize("step", [1, 14, *(pytest.param(step, marks=pytest.mark.long) for step in (5, 9))])
 def test_a_killed_training_goes_on_to_the_same_models(tmp_path: Path, step: int) -> None:
     """SIGKILL after a step, the last one too: the same ids, documents and bytes as without it; done steps stay."""
     table = made_table()

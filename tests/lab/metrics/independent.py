@@ -159,7 +159,9 @@ def _of_orders(by_kind: dict[str, list[Line]]) -> dict[str, list[Row]]:
     asked = by_kind["trade.intent"] + by_kind["intent.received"] + by_kind["intent"]
     by_intent = _first(asked, lambda one: (one.producer, one["intent_id"]), "source")
     sent = {(one.producer, one["client_order_id"]): one for one in by_kind["order.submitted"]}
-    given = {one.trace: one for one in by_kind["signal.generated"] + by_kind["signal"] if one.trace}
+    given = {
+        (one.trace, day_of(one.ts_ns)): one for one in by_kind["signal.generated"] + by_kind["signal"] if one.trace
+    }
     fills, orders = [], []
     for one in by_kind["order.filled"] + by_kind["fill"]:
         order = sent.get((one.producer, one["client_order_id"]))
@@ -173,7 +175,7 @@ def _of_orders(by_kind: dict[str, list[Line]]) -> dict[str, list[Row]]:
         ))
     for kind in ("order.submitted", "order.cancel", "order.updated", "order"):
         for one in by_kind[kind]:
-            signal = given.get(one.trace) if kind == "order.submitted" else None
+            signal = given.pop((one.trace, day_of(one.ts_ns)), None) if kind == "order.submitted" else None
             orders.append(one.row(
                 kind=kind, status=one["status"],
                 latency=(one.received_ns - signal.received_ns) / 1e9 if signal else None,

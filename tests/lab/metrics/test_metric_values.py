@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from quantum_trader.domain.errors import InputError
 from quantum_trader.journal.lake import Lake
 from quantum_trader.lab.metrics.catalogue import load_catalogue
 from quantum_trader.lab.metrics.computer import MetricsComputer
+from quantum_trader.lab.metrics.finished_days import FOLDER
 from quantum_trader.lab.metrics.values import WHOLE, MetricSnapshot, MetricValue
 
 RUNS = {"two weeks": (1, "2026-10-05", 14), "four days": (2, "2024-02-27", 4), "a day": (3, "2020-01-01", 1)}
@@ -122,3 +124,19 @@ def test_one_value_is_that_of_the_snapshot_with_its_bounds(
         assert (found.samples, wanted.low is not None) == (wanted.samples, True)
         for one, other in ((found.value, wanted.value), (found.low, wanted.low), (found.high, wanted.high)):
             assert same(one, other), name
+
+
+def test_a_day_by_itself_has_the_values_that_it_has_among_others(
+    states: Mapping[str, Path], snapshots: Mapping[str, MetricSnapshot]
+) -> None:
+    """No value of a day depends on whether other days are computed with it."""
+    catalogue, snapshot = load_catalogue(), snapshots["four days"]
+    computer = MetricsComputer(states["four days"], catalogue)
+    for day in snapshot.days:
+        shutil.rmtree(states["four days"] / FOLDER)  # what compute has kept
+        alone = {one.key: one for one in computer.day(day)}
+        among = {one.key: one for one in snapshot if one.key.day == day}
+        assert alone.keys() == among.keys()
+        wrong = [str(key) for key, one in alone.items()
+                 if one.samples != among[key].samples or not same(one.value, among[key].value)]
+        assert wrong == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +18,10 @@ from tests.pilot.made_pilot import saved
 
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
 from quantum_trader.journal.keys import SigningKey, new_private_key
-from quantum_trader.lab.registry import ModelRegistry
+from quantum_trader.lab.registry import ModelRegistry, disk
 from quantum_trader.lab.registry.package import pack_model, unpack_model
 from quantum_trader.lab.registry.record import files_of, sign_record
+from quantum_trader.pilot.artefact import load_artefact
 
 
 class Sides:
@@ -224,3 +227,125 @@ def test_a_file_that_is_not_there_is_named(sides: Sides) -> None:
     """With the reason."""
     with pytest.raises(DataError, match=r"none\.tar: cannot be read: No such file"):
         sides.importing.import_model(sides.folder / "none.tar")
+
+
+# ---- folders and other endings --------------------------------------------------------------------------------------
+def test_a_folder_stands_for_the_package_in_it(sides: Sides, tmp_path: Path) -> None:
+    """Exported into a folder that is made, imported from it; and from a folder with the unpacked files."""
+    out = tmp_path / "out" / "deep"
+    file = sides.exporting.export_model(sides.id, out)
+    assert file == out / f"pilot-{sides.id[:12]}.tar"
+    assert sides.exporting.export_model(sides.id, tmp_path / "v1.tar").name == "v1.tar"
+
+    assert sides.importing.import_model(out, trust=sides.key, actor="ann").is_new
+
+    unpacked = tmp_path / "unpacked"
+    with tarfile.open(file) as archived:
+        archived.extractall(unpacked, filter="data")
+    other = opened(tmp_path / "other")
+    assert other.import_model(unpacked, trust=sides.key, actor="ann").is_new
+    place = Path("models") / sides.id
+    assert files(other.folder / place) == files(sides.exporting.folder / place)
+    (unpacked / "weights.npz").write_bytes(b"other weights")
+    with pytest.raises(DataError, match=r"weights\.npz was altered"):
+        sides.importing.import_model(unpacked, trust=sides.key, actor="ann")
+
+
+def test_a_folder_without_one_package_is_refused_with_what_it_holds(sides: Sides, tmp_path: Path) -> None:
+    """Nothing, other files, two packages, more than the files of a model."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(DataError, match="holds no package: .*; it holds nothing"):
+        sides.importing.import_model(folder)
+    for name in ("readme.txt", "\x1b[2J"):
+        (folder / name).write_text("x")
+    with pytest.raises(DataError, match=r"it holds \\x1b\[2J, readme\.txt"):
+        sides.importing.import_model(folder)
+    for name in ("a.tar", "b.tar"):
+        (folder / name).write_bytes(sides.package.read_bytes())
+    with pytest.raises(DataError, match=r"holds 2 packages: a\.tar, b\.tar; name one of them"):
+        sides.importing.import_model(folder, trust=sides.key, actor="ann")
+    (folder / "model.json").write_text("{}")
+    with pytest.raises(DataError, match="is not the record of a model"):
+        sides.importing.import_model(folder, trust=sides.key, actor="ann")
+    assert sides.importing.model_ids() == []
+
+
+@pytest.mark.parametrize(("name", "told"), [
+    ("x.pkl", "and no pickle: it runs no code, and only `registry import` reads it"),
+    ("x.bin", "whatever its ending says: `registry import` reads it"), ("x.tar", ""),
+])
+def test_another_ending_is_written_with_a_notice(
+    sides: Sides, tmp_path: Path, name: str, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In this program's format, which can be imported; the log says so."""
+    file = sides.exporting.export_model(sides.id, tmp_path / name)
+
+    assert file.read_bytes() == sides.package.read_bytes()
+    warned = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert len(warned) == bool(told)
+    assert all(told in one and one.startswith(str(file)) for one in warned)
+    assert sides.importing.import_model(file, trust=sides.key, actor="ann").is_new
+
+
+# ---- what is no plain file, and what cannot be written --------------------------------------------------------------
+def test_what_is_no_plain_file_is_refused_and_blocks_nothing(sides: Sides, tmp_path: Path) -> None:
+    """A FIFO or a device as the package, in a folder of one, and in the folder of a model to register."""
+    pipe = tmp_path / "pipe.tar"
+    os.mkfifo(pipe)
+    for named in (pipe, Path("/dev/zero")):
+        with pytest.raises(DataError, match="it is no plain file"):
+            sides.importing.import_model(named)
+    for name, inside in (("pipe.tar", "x"), ("model.json", "unpacked")):
+        folder = tmp_path / f"folder-{inside}"
+        folder.mkdir()
+        os.mkfifo(folder / name)
+        with pytest.raises(DataError, match="it is no plain file"):
+            sides.importing.import_model(folder)
+    for name in ("card.json", "weights.npz"):
+        folder = saved(tmp_path / f"pilot-{name}", 9)
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        with pytest.raises(DataError, match="it is no plain file"):
+            sides.exporting.register_model(folder)
+        with pytest.raises(DataError, match="it is no plain file"):
+            load_artefact(folder)
+
+
+def test_a_failed_write_of_an_import_trusts_no_key(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says that nothing was changed, and the key is not trusted; the next import takes both."""
+    sides.importing.register_model(saved(sides.folder / "other", 9))
+    before = sides.importing.state
+    write = disk.create_file
+
+    def full(path: Path) -> int:
+        if path.name == "weights.npz":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(disk, "create_file", full)
+        with pytest.raises(StateError, match="nothing was changed"):
+            sides.importing.import_model(sides.package, trust=sides.key, actor="ann")
+    assert sides.importing.state == before
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", unwritable)
+        with pytest.raises(StateError, match=f"the model was not taken; the key {sides.key} is trusted from now on"):
+            sides.importing.import_model(sides.package, trust=sides.key, actor="ann")
+    assert sides.key in sides.importing.state.trusted
+    assert sides.importing.import_model(sides.package).is_new
+
+
+def unwritable(source: Path, target: Path) -> None:
+    """No folder can be renamed."""
+    raise OSError(errno.EROFS, "Read-only file system", str(target))
+
+
+def test_a_file_in_the_place_of_the_models_is_told(sides: Sides) -> None:
+    """With what to do; so is a folder that cannot be read."""
+    models = sides.importing.folder / "models"
+    models.parent.mkdir()
+    models.write_text("x")
+    with pytest.raises(StateError, match="is no folder, and the models lie in one; .* move the file away"):
+        sides.importing.model_ids()

@@ -184,7 +184,8 @@ def test_a_file_that_is_a_link_or_too_many_is_refused(tmp_path: Path) -> None:
     card.symlink_to(tmp_path / "card.json")
     damage(registry, full, "extra.bin", b"x")
 
-    assert "card.json cannot be read: is a symbolic link" in refusal(registry, linked)
+    assert refusal(registry, linked).startswith("card.json cannot be read: is a symbolic link")
+    assert "missing" not in refusal(registry, linked), "what could not be read is not called missing"
     assert refusal(registry, full) == "extra.bin is not in the record"
 
 
@@ -201,6 +202,9 @@ def test_a_model_signed_by_another_key_is_refused(tmp_path: Path) -> None:
     ({"features_hash": "0" * 64}, "it reads the features"),
     ({"model_id": "0" * 64}, "the record is of the model 0000"),
     ({"kind": "oracle"}, "kind oracle: this program reads pilot"),
+    ({"name": "a better one"}, "the record and the model differ in their name"),
+    ({"metrics": {"seeds": 32.0}}, "the record and the model differ in their metrics"),
+    ({"data": {"symbols": []}}, "the record and the model differ in their data"),
 ])
 def test_a_signed_record_that_is_not_the_models_is_refused(changes: dict[str, Any], told: str, tmp_path: Path) -> None:
     """A good signature under wrong features, another id or an unknown kind permits nothing."""

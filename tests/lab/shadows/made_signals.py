@@ -58,8 +58,9 @@ def made_signals(count: int, seed: int, *, gain_per_confidence: float = 0.0, **c
         gate_inputs=np.array(inputs, dtype=np.float64),
         gate_limits=np.tile(np.array(limits, dtype=np.float64), (count, 1)),
         features=random.normal(0.0, 1.0, (count, len(ENTRY_FEATURES))),
+        record_numbers=np.stack((np.arange(count), np.arange(count) + 10 * count), axis=1),
         outcome=np.full(count, RESOLVED, dtype=np.int8), entry_ns=ts_ns, end_ns=ts_ns + HOURS_OPEN * NS_PER_HOUR,
         net_bps=net_bps, cost_bps=np.full(count, 20.0), funding_bps=np.zeros(count), r=net_bps / 100.0,
-        risk_usdt=np.full(count, 50.0), exits=("TIMEOUT",) * count,
+        by_score=np.zeros(count, dtype=np.bool_), risk_usdt=np.full(count, 50.0), exits=("TIMEOUT",) * count,
     )
     return msgspec.structs.replace(made, **changes)

@@ -51,6 +51,7 @@ def test_a_threshold_that_helps_is_advised() -> None:
         assert f"min_confidence = {one.chosen}" in found.sentence
 
 
+@pytest.mark.long
 def test_noise_gets_no_advice() -> None:
     """Where nothing tells wins from losses, at most 2 worlds of 24 get an advice (5 % are expected at most)."""
     advised = 0

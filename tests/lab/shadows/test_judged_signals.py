@@ -24,6 +24,7 @@ from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.errors import StateError
 from quantum_trader.engine.decision_inputs import gate_inputs_of
 from quantum_trader.journal.trade_journal import TradeJournal
+from quantum_trader.lab.learning.meta_label_samples import recorded_findings
 from quantum_trader.lab.shadows.judged_signals import (
     NONE,
     OPEN,
@@ -107,6 +108,24 @@ def test_a_result_is_made_of_its_fills_and_its_funding(state: Path, signals: Jud
         assert (one["r"] > 0.0) == (one["net_bps"] > 0.0)
         paid += one["funding_bps"] != 0.0
     assert paid > 20  # the assumed rate, at 00, 08 and 16 UTC
+
+
+def test_features_are_checked_against_the_other_records_of_the_decision(state: Path) -> None:
+    """Every signal of a run agrees with its inputs and its time; one that was rewritten afterwards does not."""
+    table = meta_label_table(state)
+    every = np.arange(len(table), dtype=np.int64)
+
+    assert np.isfinite(table.gate_inputs[:, 0]).all()
+    assert recorded_findings(table, every) == ()
+    for name in ("confidence", "cost_bps", "weekday"):
+        rows = table.rows.copy()
+        rows[7, ENTRY_FEATURES.index(name)] += 1.0
+        (found,) = recorded_findings(msgspec.structs.replace(table, rows=rows), every)
+        assert (found.feature, found.value) == (name, 1.0)
+    numbers = table.record_numbers.copy()
+    numbers[7, 0] = numbers[7, 1] + 1
+    (found,) = recorded_findings(msgspec.structs.replace(table, record_numbers=numbers), every)
+    assert "were recorded after their results" in found.told
 
 
 def test_the_gates_are_those_of_the_inputs(signals: JudgedSignals) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from quantum_trader.lab.statements.language import Claim, Relation, Sentence
+from quantum_trader.lab.statements.language import Claim, ClaimRelation, Sentence
 
 
 def _said(text: str, *claims: tuple[str, ...]) -> Sentence:
     return Sentence(text=text, claims=tuple(
-        Claim(left=one[0], relation=Relation(one[1]), right=one[2] if len(one) > 2 else "") for one in claims))
+        Claim(left=one[0], relation=ClaimRelation(one[1]), right=one[2] if len(one) > 2 else "") for one in claims))
 
 
 FREE_SENTENCES = [

@@ -9,7 +9,7 @@ from quantum_trader.lab.metrics.metric import BetterWhen, Unit
 from quantum_trader.lab.metrics.rendering import metric_text
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot
 from quantum_trader.lab.statements.claims import BoundClaim, day_before, is_signed, is_true
-from quantum_trader.lab.statements.language import Claim, Relation, Sentence
+from quantum_trader.lab.statements.language import Claim, ClaimRelation, Sentence
 
 ENGLISH = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -75,14 +75,15 @@ AMOUNTS = [
 ]
 MULTIPLIERS = ["thousand", "million", "k", "hundred", "times", "fold", "M", "bn", "% more", "x"]
 OPPOSITES = {
-    Relation.ROSE: "fell", Relation.FELL: "rose", Relation.IMPROVED: "worsened", Relation.WORSENED: "improved",
-    Relation.UNCHANGED: "rose", Relation.ABOVE_TARGET: "below its target", Relation.BELOW_TARGET: "above its target",
+    ClaimRelation.ROSE: "fell", ClaimRelation.FELL: "rose", ClaimRelation.IMPROVED: "worsened",
+    ClaimRelation.WORSENED: "improved", ClaimRelation.UNCHANGED: "rose",
+    ClaimRelation.ABOVE_TARGET: "below its target", ClaimRelation.BELOW_TARGET: "above its target",
 }
 
 Planted = tuple[str, Sentence]
 
 
-def claim(left: MetricKey | str, relation: Relation, right: MetricKey | str = "") -> Claim:
+def claim(left: MetricKey | str, relation: ClaimRelation, right: MetricKey | str = "") -> Claim:
     """A claim of figures as they are written."""
     return Claim(left=str(left), relation=relation, right=str(right))
 
@@ -170,8 +171,8 @@ def of_comparisons(snapshot: MetricSnapshot) -> Iterator[Planted]:
         if snapshot.of(before) is None:
             continue
         for relation, word in (
-            (Relation.ROSE, "rose"), (Relation.FELL, "fell"), (Relation.IMPROVED, "improved"),
-            (Relation.WORSENED, "worsened"), (Relation.UNCHANGED, "was unchanged"),
+            (ClaimRelation.ROSE, "rose"), (ClaimRelation.FELL, "fell"), (ClaimRelation.IMPROVED, "improved"),
+            (ClaimRelation.WORSENED, "worsened"), (ClaimRelation.UNCHANGED, "was unchanged"),
         ):
             truth = is_true(BoundClaim(relation=relation, left=key, right=before), snapshot)
             yield "a comparison without a claim", sentence(f"The {subject} {word} to {{{key}}}.")
@@ -192,13 +193,13 @@ def of_comparisons(snapshot: MetricSnapshot) -> Iterator[Planted]:
 def _of_factors(snapshot: MetricSnapshot, key: MetricKey, before: MetricKey) -> Iterator[Planted]:
     subject = noun(snapshot, key)
     for relation, words in (
-        (Relation.TWICE, "twice"), (Relation.MORE_THAN_TWICE, "more than twice"), (Relation.HALF, "half"),
-        (Relation.LESS_THAN_HALF, "less than half"),
+        (ClaimRelation.TWICE, "twice"), (ClaimRelation.MORE_THAN_TWICE, "more than twice"),
+        (ClaimRelation.HALF, "half"), (ClaimRelation.LESS_THAN_HALF, "less than half"),
     ):
         text = f"The {subject} of {{{key}}} was {words} that of the previous day."
         if not is_true(BoundClaim(relation=relation, left=key, right=before), snapshot):
             yield "a false factor", sentence(text, claim(key, relation))
-            more = [one for one in (Relation.ABOVE, Relation.BELOW, Relation.TWICE, Relation.HALF)
+            more = [one for one in (ClaimRelation.ABOVE, ClaimRelation.BELOW, ClaimRelation.TWICE, ClaimRelation.HALF)
                     if is_true(BoundClaim(relation=one, left=key, right=before), snapshot)]
             yield "a false factor", sentence(text, *(claim(key, one, before) for one in more))
         yield "a false factor", sentence(text.replace(words, "three times"))
@@ -206,17 +207,17 @@ def _of_factors(snapshot: MetricSnapshot, key: MetricKey, before: MetricKey) -> 
 
 def _of_two_metrics(snapshot: MetricSnapshot) -> Iterator[Planted]:
     """A claim of one metric lent to another in the same clause."""
-    rising = [key for key in overall(snapshot) if _holds(snapshot, key, Relation.ROSE)]
-    falling = [key for key in overall(snapshot) if _holds(snapshot, key, Relation.FELL)]
+    rising = [key for key in overall(snapshot) if _holds(snapshot, key, ClaimRelation.ROSE)]
+    falling = [key for key in overall(snapshot) if _holds(snapshot, key, ClaimRelation.FELL)]
     for up, down in zip(rising, falling, strict=False):
-        claims = (claim(up, Relation.ROSE), claim(down, Relation.FELL))
+        claims = (claim(up, ClaimRelation.ROSE), claim(down, ClaimRelation.FELL))
         yield "a claim lent to another metric", sentence(
             f"With a {noun(snapshot, up)} of {{{up}}} the {noun(snapshot, down)} rose to {{{down}}}.", *claims)
         yield "a claim lent to another metric", sentence(
             f"The {noun(snapshot, up)} fell to {{{up}}} and the {noun(snapshot, down)} rose to {{{down}}}.", *claims)
 
 
-def _holds(snapshot: MetricSnapshot, key: MetricKey, relation: Relation) -> bool:
+def _holds(snapshot: MetricSnapshot, key: MetricKey, relation: ClaimRelation) -> bool:
     before = MetricKey(key.metric, day_before(key.day), key.where)
     return snapshot.of(before) is not None and is_true(BoundClaim(relation=relation, left=key, right=before), snapshot)
 
@@ -224,7 +225,7 @@ def _holds(snapshot: MetricSnapshot, key: MetricKey, relation: Relation) -> bool
 def of_extremes(snapshot: MetricSnapshot) -> Iterator[Planted]:
     """The best that is not, and the best of something else."""
     for metric, dimension, keys in groups(snapshot):
-        for relation in (Relation.BEST, Relation.WORST, Relation.HIGHEST, Relation.LOWEST):
+        for relation in (ClaimRelation.BEST, ClaimRelation.WORST, ClaimRelation.HIGHEST, ClaimRelation.LOWEST):
             for key in keys:
                 name = dict(key.where)[dimension]
                 text = f"The {relation} {metric} was {{{key}}} in {{{dimension}={name}}}."
@@ -337,8 +338,8 @@ def of_judgements(snapshot: MetricSnapshot) -> Iterator[Planted]:
             yield "a judgement without a claim", sentence(f"The {subject} of {{{key}}} was {word}.")
         if metric.target is not None and metric.direction is not BetterWhen.NEITHER:
             for relation, words in (
-                (Relation.ABOVE_TARGET, "above its target"), (Relation.BELOW_TARGET, "below its target"),
-                (Relation.MEETS_TARGET, "good"), (Relation.MISSES_TARGET, "poor"),
+                (ClaimRelation.ABOVE_TARGET, "above its target"), (ClaimRelation.BELOW_TARGET, "below its target"),
+                (ClaimRelation.MEETS_TARGET, "good"), (ClaimRelation.MISSES_TARGET, "poor"),
             ):
                 holds = is_true(BoundClaim(relation=relation, left=key), snapshot)
                 if not holds:
@@ -352,7 +353,9 @@ def of_judgements(snapshot: MetricSnapshot) -> Iterator[Planted]:
 
 def _of_luck(snapshot: MetricSnapshot, key: MetricKey) -> Iterator[Planted]:
     subject = noun(snapshot, key)
-    for relation, words in ((Relation.SIGNIFICANT, "significant"), (Relation.NOT_SIGNIFICANT, "not significant")):
+    for relation, words in (
+        (ClaimRelation.SIGNIFICANT, "significant"), (ClaimRelation.NOT_SIGNIFICANT, "not significant"),
+    ):
         text = f"The {subject} of {{{key}}} was {words}."
         if not is_true(BoundClaim(relation=relation, left=key), snapshot):
             yield "false significance", sentence(text, claim(key, relation))
@@ -362,7 +365,7 @@ def _of_luck(snapshot: MetricSnapshot, key: MetricKey) -> Iterator[Planted]:
     found = snapshot.of(key)
     if found is not None and found.value != 0.0 and snapshot.metrics[key.metric].unit is Unit.COUNT:
         yield "nothing where there is something", sentence(f"No {subject} was seen.")
-        yield "nothing where there is something", sentence(f"No {subject} was seen.", claim(key, Relation.NONE))
+        yield "nothing where there is something", sentence(f"No {subject} was seen.", claim(key, ClaimRelation.NONE))
     for word in ("All", "Most", "No", "Every"):
         yield "all and none without a claim", sentence(f"{word} {subject} was fine.".replace("fine", "as planned"))
 

@@ -14,7 +14,7 @@ from quantum_trader.domain.errors import InputError
 from quantum_trader.lab.metrics.values import MetricKey, MetricSnapshot, MetricValue
 from quantum_trader.lab.statements.checker import RULES, check_sentence, figures_in, render_sentence
 from quantum_trader.lab.statements.claims import bind, is_true
-from quantum_trader.lab.statements.language import Claim, Relation, Sentence
+from quantum_trader.lab.statements.language import Claim, ClaimRelation, Sentence
 from quantum_trader.lab.statements.words import CLASSES, NUMBER_WORDS, vocabulary
 
 SNAPSHOT = day_snapshot()
@@ -23,7 +23,7 @@ SNAPSHOT = day_snapshot()
 def said(text: str, *claims: tuple[str, ...]) -> Sentence:
     """A sentence, each claim as (left, relation) or (left, relation, right)."""
     return Sentence(text=text, claims=tuple(
-        Claim(left=one[0], relation=Relation(one[1]), right=one[2] if len(one) > 2 else "") for one in claims))
+        Claim(left=one[0], relation=ClaimRelation(one[1]), right=one[2] if len(one) > 2 else "") for one in claims))
 
 
 def rules_broken(sentence: Sentence, snapshot: MetricSnapshot = SNAPSHOT) -> set[str]:
@@ -170,8 +170,8 @@ def test_a_claim_holds_where_it_is_true_and_only_there(case: tuple[str, str, str
     """Each relation, with figures of the snapshot for and against it."""
     left, relation, right, other_left, other_relation, other_right, other = case
 
-    assert is_true(bind(Claim(left=left, relation=Relation(relation), right=right), SNAPSHOT), SNAPSHOT)
-    against = Claim(left=other_left, relation=Relation(other_relation), right=other_right)
+    assert is_true(bind(Claim(left=left, relation=ClaimRelation(relation), right=right), SNAPSHOT), SNAPSHOT)
+    against = Claim(left=other_left, relation=ClaimRelation(other_relation), right=other_right)
     assert is_true(bind(against, SNAPSHOT), SNAPSHOT) is other
 
 
@@ -203,7 +203,7 @@ def test_a_claim_is_of_what_a_reader_sees(relation: str, name: str, today: float
     """The limits of each relation, on shown values."""
     snapshot = one_metric(name, today, before)
 
-    assert is_true(bind(Claim(left=name, relation=Relation(relation)), snapshot), snapshot) is true
+    assert is_true(bind(Claim(left=name, relation=ClaimRelation(relation)), snapshot), snapshot) is true
 
 
 @pytest.mark.parametrize(("width", "relation"), [(4.0, "significant"), (6.0, "not_significant")])
@@ -212,13 +212,13 @@ def test_significance_is_an_interval_that_excludes_zero(width: float, relation: 
     snapshot = one_metric("pnl_total", 5.0, 1.0, width)
     found = [
         one for one in ("significant", "not_significant")
-        if is_true(bind(Claim(left="pnl_total", relation=Relation(one)), snapshot), snapshot)
+        if is_true(bind(Claim(left="pnl_total", relation=ClaimRelation(one)), snapshot), snapshot)
     ]
     bare = MetricSnapshot(METRICS, [MetricValue(key=MetricKey("pnl_total", DAY), value=5.0)], DAY)
 
     assert found == [relation]
-    assert not is_true(bind(Claim(left="pnl_total", relation=Relation("significant")), bare), bare)
-    assert not is_true(bind(Claim(left="pnl_total", relation=Relation("not_significant")), bare), bare)
+    assert not is_true(bind(Claim(left="pnl_total", relation=ClaimRelation("significant")), bare), bare)
+    assert not is_true(bind(Claim(left="pnl_total", relation=ClaimRelation("not_significant")), bare), bare)
 
 
 @pytest.mark.parametrize(("text", "claims", "rendered"), [

@@ -10,7 +10,7 @@ from tests.lab.statements.day_snapshot import BEFORE, DAY, METRICS
 from quantum_trader.lab.metrics.rendering import metric_text
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot, MetricValue
 from quantum_trader.lab.statements.claims import BoundClaim, is_true
-from quantum_trader.lab.statements.language import Claim, Relation, Sentence
+from quantum_trader.lab.statements.language import Claim, ClaimRelation, Sentence
 
 NAMES = {"mode": ("scalp", "trend", "runner"), "symbol": ("BTCUSDT", "ETHUSDT", "1000PEPEUSDT", "币安人生USDT")}
 DRAWS: dict[str, Callable[[random.Random], float]] = {
@@ -45,7 +45,7 @@ class TrueWords:
         self.snapshot, self.rng = snapshot, rng
         self.claims: list[Claim] = []
 
-    def holds(self, relation: Relation, left: str, right: str = "") -> bool:
+    def holds(self, relation: ClaimRelation, left: str, right: str = "") -> bool:
         """Whether the relation is true of a day's figures, written as ``win_rate|mode=scalp``."""
         return is_true(BoundClaim(
             relation=relation, left=self.key(left), right=self.key(right) if right else None), self.snapshot)
@@ -59,7 +59,7 @@ class TrueWords:
 
     def change(self, name: str, up: str = "rose", down: str = "fell", same: str = "was unchanged") -> str:
         """The verb of the change since the day before."""
-        for relation, word in ((Relation.ROSE, up), (Relation.FELL, down), (Relation.UNCHANGED, same)):
+        for relation, word in ((ClaimRelation.ROSE, up), (ClaimRelation.FELL, down), (ClaimRelation.UNCHANGED, same)):
             if self.holds(relation, name, f"{name}@{BEFORE}"):
                 self.claims.append(Claim(left=name, relation=relation, right=BEFORE))
                 return word
@@ -67,7 +67,7 @@ class TrueWords:
 
     def better(self, name: str) -> str:
         """Improved or worsened."""
-        for relation, word in ((Relation.IMPROVED, "improved"), (Relation.WORSENED, "worsened")):
+        for relation, word in ((ClaimRelation.IMPROVED, "improved"), (ClaimRelation.WORSENED, "worsened")):
             if self.holds(relation, name, f"{name}@{BEFORE}"):
                 self.claims.append(Claim(left=name, relation=relation))
                 return word
@@ -75,21 +75,22 @@ class TrueWords:
 
     def target(self, name: str, above: str = "above", below: str = "below") -> str:
         """On which side of its target a figure is."""
-        word, relation = (above, Relation.ABOVE_TARGET) if self.holds(Relation.ABOVE_TARGET, name) else (
-            below, Relation.BELOW_TARGET)
+        word, relation = (above, ClaimRelation.ABOVE_TARGET) if self.holds(ClaimRelation.ABOVE_TARGET, name) else (
+            below, ClaimRelation.BELOW_TARGET)
         if not self.holds(relation, name):
-            self.claims.append(Claim(left=name, relation=Relation.MEETS_TARGET))
+            self.claims.append(Claim(left=name, relation=ClaimRelation.MEETS_TARGET))
             return "as good as"
         self.claims.append(Claim(left=name, relation=relation))
         return word
 
     def judged(self, name: str, good: str, bad: str) -> str:
         """A judging word that the target bears out."""
-        relation = Relation.MEETS_TARGET if self.holds(Relation.MEETS_TARGET, name) else Relation.MISSES_TARGET
+        meets = self.holds(ClaimRelation.MEETS_TARGET, name)
+        relation = ClaimRelation.MEETS_TARGET if meets else ClaimRelation.MISSES_TARGET
         self.claims.append(Claim(left=name, relation=relation))
-        return good if relation is Relation.MEETS_TARGET else bad
+        return good if relation is ClaimRelation.MEETS_TARGET else bad
 
-    def extreme(self, metric: str, dimension: str, relation: Relation) -> str:
+    def extreme(self, metric: str, dimension: str, relation: ClaimRelation) -> str:
         """The name of the best, worst, highest or lowest of a dimension."""
         names = NAMES[dimension]
         keys = tuple(self.key(f"{metric}|{dimension}={name}") for name in names)
@@ -110,17 +111,18 @@ class TrueWords:
         """Two names of a dimension, the better one first, and the verb between them."""
         one, two = self.rng.sample(NAMES[dimension], 2)
         left, right = f"{metric}|{dimension}={one}", f"{metric}|{dimension}={two}"
-        if not self.holds(Relation.BETTER, left, right):
+        if not self.holds(ClaimRelation.BETTER, left, right):
             one, two, left, right = two, one, right, left
-        relation = Relation.BETTER if self.holds(Relation.BETTER, left, right) else Relation.EQUAL
+        relation = ClaimRelation.BETTER if self.holds(ClaimRelation.BETTER, left, right) else ClaimRelation.EQUAL
         self.claims.append(Claim(left=left, relation=relation, right=right))
-        return one, two, "outperformed" if relation is Relation.BETTER else "matched"
+        return one, two, "outperformed" if relation is ClaimRelation.BETTER else "matched"
 
     def luck(self, name: str) -> str:
         """Whether an interval tells a result from zero."""
-        relation = Relation.SIGNIFICANT if self.holds(Relation.SIGNIFICANT, name) else Relation.NOT_SIGNIFICANT
+        told = self.holds(ClaimRelation.SIGNIFICANT, name)
+        relation = ClaimRelation.SIGNIFICANT if told else ClaimRelation.NOT_SIGNIFICANT
         self.claims.append(Claim(left=name, relation=relation))
-        return "significant" if relation is Relation.SIGNIFICANT else "not significant"
+        return "significant" if relation is ClaimRelation.SIGNIFICANT else "not significant"
 
 
 def _mode(w: TrueWords) -> str:
@@ -193,15 +195,15 @@ TEMPLATES: tuple[Callable[[TrueWords], str], ...] = (
     _named("Slippage in NAME was {slippage|X}.", "symbol", _symbol),
     _named("NAME had an expectancy of {expectancy_r|X}.", "mode", _mode),
     _named("The holding time in NAME was {holding_hours|X}.", "mode", _mode),
-    lambda w: (n := w.extreme("pnl_total", "mode", Relation.BEST))
+    lambda w: (n := w.extreme("pnl_total", "mode", ClaimRelation.BEST))
     and f"The best mode was {{mode={n}}} with a result of {{pnl_total|mode={n}}}.",
-    lambda w: (n := w.extreme("pnl_total", "symbol", Relation.WORST))
+    lambda w: (n := w.extreme("pnl_total", "symbol", ClaimRelation.WORST))
     and f"The worst symbol was {{symbol={n}}} with a result of {{pnl_total|symbol={n}}}.",
-    lambda w: (n := w.extreme("win_rate", "mode", Relation.HIGHEST))
+    lambda w: (n := w.extreme("win_rate", "mode", ClaimRelation.HIGHEST))
     and f"{{mode={n}}} had the highest win rate at {{win_rate|mode={n}}}.",
-    lambda w: (n := w.extreme("fees", "symbol", Relation.HIGHEST))
+    lambda w: (n := w.extreme("fees", "symbol", ClaimRelation.HIGHEST))
     and f"The highest fees were paid in {{symbol={n}}}: {{fees|symbol={n}}}.",
-    lambda w: (n := w.extreme("profit_factor", "mode", Relation.LOWEST))
+    lambda w: (n := w.extreme("profit_factor", "mode", ClaimRelation.LOWEST))
     and f"The lowest profit factor, {{profit_factor|mode={n}}}, was in {{mode={n}}}.",
     lambda w: _pair(w, "pnl_total", "mode", "{one} {verb} {two} with a result of {left} against {right}."),
     lambda w: _pair(w, "win_rate", "symbol", "{one} {verb} {two} by win rate, {left} versus {right}."),

@@ -113,6 +113,7 @@ def test_a_seed_count_that_cannot_be_is_refused() -> None:
 
 
 @needs_jax
+@pytest.mark.long
 def test_the_quick_exams_pass() -> None:
     """Exit code 0, every bar kept, and the document is whole."""
     result = CliRunner().invoke(app, ["pilot", "learnability", "--quick", "--json"])

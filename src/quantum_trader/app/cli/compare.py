@@ -22,6 +22,7 @@ from quantum_trader.app.cli.options import (
     ModelOption,
     SymbolsOption,
     ToOption,
+    TrialsOption,
     gate_flags,
     model_flags,
     policy_flags,
@@ -65,11 +66,13 @@ def compare_command(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write the comparison as an HTML page here.")
     ] = None,
+    trials: TrialsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare buying and holding, the models observed, and each profile enforced; say what can be told from luck.
 
-    Each row of the models equals `quantum-trader run` with the same settings on the same bars, decision by decision.
+    Each row of the models equals `quantum-trader run` with the same settings on the same bars, decision by decision,
+    and is a trial in the ledger.
     """
     if html is not None and (html.is_dir() or not html.resolve().parent.is_dir()):
         raise ConfigError(f"--html {html}: must be a file in a folder that exists")
@@ -85,7 +88,7 @@ def compare_command(
         raise ConfigError(f"--volatility {volatility:g}: must be 0.1 to 500 percent a year")
     if not 0 <= jobs <= 256:
         raise ConfigError(f"--jobs {jobs}: must be 0 to 256")
-    _run(made[0], made[1], names, hours, volatility, jobs or os.cpu_count() or 1, html, as_json)
+    _run(made[0], made[1], names, hours, volatility, jobs or os.cpu_count() or 1, html, trials, as_json)
 
 
 def resume_hours(text: str) -> float:
@@ -103,7 +106,7 @@ def resume_hours(text: str) -> float:
 
 def _run(
     observed: RunSettings, enforced: RunSettings, names: list[str], hours: float, volatility: float | None, jobs: int,
-    html: Path | None, as_json: bool,
+    html: Path | None, trials: Path | None, as_json: bool,
 ) -> None:
     """Compare with progress on standard error, write the page, print."""
     from rich.console import Console
@@ -112,9 +115,12 @@ def _run(
     from quantum_trader.app.report.comparison import DRAWN, comparison_document, comparison_view
     from quantum_trader.app.report.comparison_page import comparison_page
     from quantum_trader.app.report.tables import PIPE_WIDTH
+    from quantum_trader.app.runs.trial_ledgers import COMPARE, compared_trials, open_trials, record_quietly
 
+    open_trials(trials).check_writable()
     started = time.perf_counter()
     found = _compared(observed, enforced, names, hours, volatility, jobs, as_json)
+    record_quietly(lambda: compared_trials(found, observed, enforced), trials, COMPARE, _warn)
     content = comparison_document(found, enforced.effective())
     timing = {"wall_s": round(time.perf_counter() - started, 3), "jobs": jobs}
     if html is not None:
@@ -125,6 +131,10 @@ def _run(
         return
     Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(comparison_view(content))
     typer.echo(f"compared in {timing['wall_s']:.1f} s" + (f"; page in {html}" if html is not None else ""))
+
+
+def _warn(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _compared(

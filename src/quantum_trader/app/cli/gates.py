@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from quantum_trader.app.cli.gates_advice import advice_command
-from quantum_trader.app.cli.options import JsonOption, StateOption, acting_user
+from quantum_trader.app.cli.options import JsonOption, StateOption, acting_user, one_line
 from quantum_trader.app.report.gates import gate_name, limit_words
 from quantum_trader.domain.clock import from_ns
-from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.errors import ConfigError, escaped
 from quantum_trader.models.gates import GATES, MODES, GateSettings, gate_place
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ OptionalGate = Annotated[
 OptionalState = Annotated[
     Path | None, typer.Option("--state", metavar="DIR", help="State folder of a run; the defaults when left out.")
 ]
-BecauseOption = Annotated[str, typer.Option("--because", "--reason", metavar="TEXT", help="Why; it is recorded.")]
+BecauseOption = Annotated[
+    str, typer.Option("--because", "--reason", metavar="TEXT", help="Why; it is recorded.", callback=one_line)
+]
 
 
 app.command("advice")(advice_command)
@@ -94,7 +96,8 @@ def observe_command(
     """Let GATE, or every one, refuse nothing more: it stays on record. Always permitted; a running process follows."""
     from quantum_trader.app.runs.gates_record import change_gates, observing
 
-    _confirm(change_gates(state, observing(gate, actor=acting_user(), reason=because)), as_json)
+    made = observing(gate, actor=acting_user(), reason=because)
+    _confirm(change_gates(state, made, lambda notice: typer.echo(f"warning: {notice}", err=True)), as_json)
 
 
 @app.command("history")
@@ -294,14 +297,17 @@ def _confirm(outcome: GatesState | GateRefused, as_json: bool) -> None:
 def _refuse(refusal: GateRefused, as_json: bool) -> NoReturn:
     from quantum_trader.policy.rollout import ALREADY
 
+    is_enforced = any(item.condition == ALREADY for item in refusal.unmet)
     if as_json:
-        _print_json({"enforced": False, "gate": refusal.gate, "unmet": [item.text for item in refusal.unmet]})
+        _print_json({"enforced": is_enforced, "gate": refusal.gate, "unmet": [item.text for item in refusal.unmet]})
+        raise typer.Exit(REFUSED)
+    if is_enforced:
+        typer.echo(f"{gate_name(refusal.gate)} is enforced already; nothing was changed.", err=True)
         raise typer.Exit(REFUSED)
     typer.echo(f"{gate_name(refusal.gate)} stays observed:", err=True)
     for item in refusal.unmet:
         typer.echo(f"  - {item.text}", err=True)
-    if all(item.condition != ALREADY for item in refusal.unmet):
-        typer.echo('To enforce it anyway: --force --because "why"', err=True)
+    typer.echo('To enforce it anyway: --force --because "why"', err=True)
     raise typer.Exit(REFUSED)
 
 
@@ -309,7 +315,8 @@ def _say_change(change: GatesChange) -> None:
     """Print one change: who, when, what, why, and its effect."""
     when = from_ns(change.ts_ns).isoformat(timespec="seconds")
     what = f"{change.action} {change.gate}".strip() + (" (forced)" if change.forced else "")
-    typer.echo(f"{change.revision}. {when} {change.actor}: {what}" + (f" - {change.reason}" if change.reason else ""))
+    why = f" - {change.reason}" if change.reason else ""
+    typer.echo(escaped(f"{change.revision}. {when} {change.actor}: {what}{why}"))
     for key in change.after:
         typer.echo(f"   {key}: {_value(change.before.get(key))} -> {_value(change.after[key])}")
     for item in change.unmet:
@@ -328,8 +335,12 @@ def _value(value: Any) -> str:
 def _effect_lines(effect: GatesEffect) -> list[str]:
     """The effect of a change on the signals on record, in sentences."""
     lines = [
-        f"on {effect.signals:,} signals on record: passed {_outcome_words(effect.before)} before, "
-        f"{_outcome_words(effect.after)} after"
+        f"on {effect.signals:,} signals on record the enforced gates let through {_outcome_words(effect.before)} "
+        f"before, {_outcome_words(effect.after)} after"
+    ]
+    lines += [
+        f"{gate_name(one.gate)} by itself lets through {_outcome_words(one.before)} before, "
+        f"{_outcome_words(one.after)} after" for one in effect.by_gate
     ]
     for name, one in (("newly refused", effect.newly_refused), ("newly passed", effect.newly_passed)):
         if one.count and one.value is not None:

@@ -15,8 +15,9 @@ from typer.main import get_command
 
 from quantum_trader import __version__
 from quantum_trader.app.cli.options import INTERRUPTED
-from quantum_trader.domain.errors import ConfigError, QuantumTraderError
+from quantum_trader.domain.errors import ConfigError, QuantumTraderError, escaped
 
+_FOLDERS: Final = ("--state", "--registry", "--trials")  # options that name a folder
 UNUSABLE: Final = 2  # exit code: an input, a setting or a state cannot be used as given
 
 # name -> (module, the Typer in it that holds the command or its sub-commands, one line of help)
@@ -47,6 +48,7 @@ COMMANDS: Final = {
     "insight": ("insight", "app", "What a day taught, what was blocked, what it cost, what to do; figures with ids."),
     "registry": ("registry", "app", "Trained models: register, verify, promote, roll back, export, import."),
     "trials": ("trials", "app", "Everything that was tried: list, show, and what it means for the best."),
+    "council": ("council", "app", "Language models that write about a day; a program checks every sentence."),
     "simulate": ("simulate", "app", "Simulate trading days with faults, on virtual time."),
     "data": ("data", "app", "Download, import, check and list market data."),
     "venue": ("venue", "app", "A local exchange with Binance's USD-M protocol, over a recording."),
@@ -76,7 +78,7 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Import the command that *args* name, then resolve it as usual."""
-        _check_state(args)
+        _check_folders(args)
         if args and args[0] in COMMANDS:
             module, holder, _ = COMMANDS[args[0]]
             found = getattr(import_module(f"quantum_trader.app.cli.{module}"), holder)
@@ -109,18 +111,18 @@ def _command(name: str, module_app: typer.Typer) -> Any:
     return command
 
 
-def _check_state(args: list[str]) -> None:
-    """Refuse an empty --state of any command: as a path it would mean the current folder."""
-    values = [value for name, value in pairwise(args) if name == "--state"]
-    values += [name.removeprefix("--state=") for name in args if name.startswith("--state=")]
-    if any(not value.strip() for value in values):
-        raise ConfigError("--state '': is empty; name a folder, such as --state my-run")
+def _check_folders(args: list[str]) -> None:
+    """Refuse an empty --state, --registry or --trials: as a path it would mean the current folder."""
+    joined = [(name, value) for name, equals, value in (one.partition("=") for one in args) if equals]
+    for name, value in (*pairwise(args), *joined):
+        if name in _FOLDERS and not value.strip():
+            raise ConfigError(f"{name} '': is empty; name a folder, such as {name} my-{name[2:]}")
 
 
 def _refuse(ctx: Any, error: Exception, text: str) -> None:
     if ctx.params.get("debug"):
         raise error
-    typer.echo(f"error: {text}", err=True)
+    typer.echo("\n".join(map(escaped, f"error: {text}".split("\n"))), err=True)
     raise typer.Exit(UNUSABLE) from None
 
 

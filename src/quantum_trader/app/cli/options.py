@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from quantum_trader.domain.errors import ConfigError
+from quantum_trader.domain.errors import ConfigError, brief
 from quantum_trader.domain.symbols import listed_symbols
 
 if TYPE_CHECKING:
@@ -95,7 +95,19 @@ SwitchOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.")]
+
+
+def one_line(param: typer.CallbackParam, value: str | None) -> str | None:
+    """*value* of an option that is recorded; ConfigError where it is no line that can be written and shown."""
+    if value is not None and not value.isprintable():
+        raise ConfigError(f"{param.opts[0]} {brief(value)}: must be one line of printable characters")
+    return value
+
+
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is recorded.", callback=one_line)]
+ByOption = Annotated[
+    str, typer.Option("--by", metavar="NAME", help="Who changes it; your user name if left out.", callback=one_line)
+]
 
 
 def acting_user() -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
-from quantum_trader.app.cli.options import JsonOption, ReasonOption, StateOption
+from quantum_trader.app.cli.options import ByOption, JsonOption, ReasonOption, StateOption
 from quantum_trader.app.cli.pilot_settings import change_document, change_lines, user_name
 from quantum_trader.app.cli.pilot_status import CardOption, evidence_lines
 from quantum_trader.domain.enums import PilotMode
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from quantum_trader.policy.rollout import Unmet
 
 REFUSED: Final = 1
-_BY: Final = "Who changes it; your user name if left out."
-ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help=_BY)]
 
 
 def promote_command(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import typer
 
-from quantum_trader.app.cli.options import JsonOption, ReasonOption
+from quantum_trader.app.cli.options import ByOption, JsonOption, ReasonOption
 from quantum_trader.domain.clock import iso
 from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.errors import ConfigError
@@ -65,7 +65,7 @@ def set_command(
     )],
     reason: ReasonOption,
     state: StoreStateOption = None, file: FileOption = None,
-    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who changes it; your user name if left out.")] = "",
+    by: ByOption = "",
     version: Annotated[
         int | None, typer.Option("--version", min=0, help="Change it only where the store is still at this version.")
     ] = None,

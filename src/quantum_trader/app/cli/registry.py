@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import msgspec
 import typer
 
-from quantum_trader.app.cli.options import JsonOption, ReasonOption
-from quantum_trader.app.cli.pilot_promotion import ByOption
+from quantum_trader.app.cli.options import ByOption, JsonOption, ReasonOption, one_line
 from quantum_trader.app.cli.pilot_settings import user_name
+from quantum_trader.app.cli.registry_ready import (
+    ModelKindOption,
+    NameArgument,
+    compare_command,
+    kind_of,
+    opened_registry,
+    ready_command,
+)
 from quantum_trader.app.cli.registry_runs import (
     PILOT_KIND,
     RegistryOption,
@@ -24,6 +32,7 @@ from quantum_trader.app.cli.registry_runs import (
     which_command,
 )
 from quantum_trader.domain.clock import iso
+from quantum_trader.domain.errors import escaped
 
 if TYPE_CHECKING:
     from quantum_trader.lab.registry.record import ModelRecord
@@ -33,20 +42,13 @@ if TYPE_CHECKING:
 REFUSED: Final = 1  # exit code of promote: the model is not ready
 NOT_OK: Final = 1  # exit code of verify: a model may not be used
 _SHOWN: Final = 12  # digits of an id in a table
+_LATEST_NS: Final = 1 << 63
 
 app = typer.Typer(
     no_args_is_help=True, help="Trained models: register, verify, promote, roll back, export, import."
 )
 registry_app = app
 
-ModelKindOption = Annotated[
-    str, typer.Option("--kind", metavar="KIND", help="Kind of the model that an alias means: pilot (when left out), "
-                      "signal or meta-label. An id and a folder say their kind themselves.", show_default=False)
-]
-NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="champion, challenger, shadow, an id, or its first 6 digits or more.",
-                        show_default=False)
-]
 VersionOption = Annotated[
     int | None, typer.Option("--version", min=0, help="Change it only where the registry is still at this version.")
 ]
@@ -59,7 +61,7 @@ def list_command(
     as_json: JsonOption = False,
 ) -> None:
     """List the models, whether each is what was registered, the aliases, and whose signatures are trusted."""
-    found = _opened(registry)
+    found = opened_registry(registry)
     state = found.state
     checked = [found.verify_model(model_id) for model_id in found.model_ids()]
     if as_json:
@@ -70,12 +72,15 @@ def list_command(
         }
         _print_json(document | ({"changes": msgspec.to_builtins(state.changes)} if history else {}))
         return
-    lines = [_line(one, state) for one in checked] or [f"{found.folder}: no models; `registry register` adds one"]
+    lines = [line for one in checked for line in _lines(one, state)]
+    lines = lines or [f"{found.folder}: no models; `registry register` adds one"]
     lines += [f"key {key} ({'own' if key == state.own_key else 'trusted'})" for key in state.trusted]
     lines += [change_text(change) for change in state.changes] if history else []
-    typer.echo("\n".join(lines))
+    _say(lines)
 
 
+app.command("ready")(ready_command)
+app.command("compare")(compare_command)
 app.command("live")(live_command)
 app.command("trades")(trades_command)
 app.command("which")(which_command)
@@ -91,7 +96,7 @@ def show_command(
 
     With --state: when it was in force in these runs.
     """
-    found = _opened(registry)
+    found = opened_registry(registry)
     checked, history = found.verify_model(name, kind_of(found, name, kind)), found.state
     moves = [one for one in history.changes if checked.model_id in (one.before, one.after) and one.alias]
     spans = lived(checked.model_id, state or ())
@@ -105,8 +110,7 @@ def show_command(
     lines += [("in force", lived_text(folder, one)) for folder, one in spans]
     if state and not spans:
         lines.append(("in force", "never in these runs"))
-    for key, text in lines:
-        typer.echo(f"{key:12} {text}")
+    _say(f"{key:12} {text}" for key, text in lines)
 
 
 @app.command("register")
@@ -119,7 +123,7 @@ def register_command(
         list[str] | None, typer.Option("--parent", metavar="ID", help="Model that it was made from; repeatable. "
                                  "Those with the same arrays when left out.")
     ] = None,
-    notes: Annotated[str, typer.Option("--notes", help="Free text that the record keeps.")] = "",
+    notes: Annotated[str, typer.Option("--notes", help="A line of text that the record keeps.")] = "",
     commit: Annotated[
         str | None, typer.Option("--commit", metavar="HASH", help="Git commit of the program that trained it; that of "
                                  "this program when left out, where it runs from its repository.")
@@ -130,7 +134,7 @@ def register_command(
     from quantum_trader.app.runs.pilot_run import BUNDLED, bundled_folder
     from quantum_trader.app.runs.registries import program_commit
 
-    found, folder = _opened(registry), bundled_folder() if model == BUNDLED else Path(model)
+    found, folder = opened_registry(registry), bundled_folder() if model == BUNDLED else Path(model)
     made = found.register_model(
         folder, kind or kind_of_folder(folder), parents=parents or None, notes=notes,
         git_commit=program_commit() if commit is None else commit,
@@ -146,7 +150,7 @@ def promote_command(
     version: VersionOption = None,
     without_evidence: Annotated[
         str, typer.Option("--without-evidence", metavar="WHY", help="Promote a champion that does not meet the "
-                          "conditions of its kind; why is recorded, with the conditions.")
+                          "conditions of its kind; why is recorded, with the conditions.", callback=one_line)
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -157,7 +161,7 @@ def promote_command(
     """
     from quantum_trader.lab.registry.registry import UnreadyModelError
 
-    found = _opened(registry)
+    found = opened_registry(registry)
     before = found.state
     try:
         after = found.promote(
@@ -177,7 +181,7 @@ def rollback_command(
     as_json: JsonOption = False,
 ) -> None:
     """Give an alias back to the model that had it before. A second rollback leads one further back."""
-    found = _opened(registry)
+    found = opened_registry(registry)
     before = found.state
     after = found.rollback(
         alias.strip().lower(), actor=by or user_name(), reason=reason, kind=kind or PILOT_KIND,
@@ -189,14 +193,18 @@ def rollback_command(
 @app.command("export")
 def export_command(
     name: NameArgument,
-    target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="File to write, or the folder to write it into.",
-                                           show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="File to write, or the folder to write it into; "
+                                           "a name without an ending is a folder.", show_default=False)],
     registry: RegistryOption = None, kind: ModelKindOption = "", as_json: JsonOption = False,
 ) -> None:
     """Write a model as one file, with its record, its signature and the public key."""
-    found = _opened(registry)
+    from quantum_trader.lab.registry.package import ending_notice
+
+    found = opened_registry(registry)
     kind = kind_of(found, name, kind)
     path, model_id = found.export_model(name, target, kind), found.resolve(name, kind)
+    if notice := ending_notice(path):
+        typer.echo(escaped(f"notice: {notice}"), err=True)
     if as_json:
         _print_json({"model_id": model_id, "file": str(path), "own_key": found.state.own_key})
         return
@@ -205,7 +213,8 @@ def export_command(
 
 @app.command("import")
 def import_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="File of `registry export`.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="File of `registry export`, or a folder with one, or "
+                                         "with the files of one.", show_default=False)],
     registry: RegistryOption = None,
     trust: Annotated[
         str, typer.Option("--trust", metavar="KEY", help="Public key to trust from now on; ask the exporting side for "
@@ -213,8 +222,8 @@ def import_command(
     ] = "",
     reason: ReasonOption = "", by: ByOption = "", as_json: JsonOption = False,
 ) -> None:
-    """Take a model from a file. Its hashes and its signature are verified, and its key must be trusted."""
-    found = _opened(registry)
+    """Take a model from a file or a folder. Its hashes and its signature are verified, and its key must be trusted."""
+    found = opened_registry(registry)
     made = found.import_model(file, trust=trust, actor=by or user_name(), reason=reason)
     _say_taken(found, made.record, "imported" if made.is_new else "was there already", as_json)
 
@@ -227,7 +236,7 @@ def distrust_command(
     as_json: JsonOption = False,
 ) -> None:
     """Trust a key no more: what it has signed is refused from then on, until it is registered or imported anew."""
-    found = _opened(registry)
+    found = opened_registry(registry)
     before = found.state
     after = found.distrust(
         key, actor=by or user_name(), reason=reason, seen_version=before.version if version is None else version
@@ -243,24 +252,14 @@ def verify_command(
     registry: RegistryOption = None, kind: ModelKindOption = "", as_json: JsonOption = False,
 ) -> None:
     """Verify one model or all: signature, trusted key, hash of every file, features. Exit code 1 where one fails."""
-    found = _opened(registry)
+    found = opened_registry(registry)
     state = found.state
     checked = [found.verify_model(one, kind or PILOT_KIND) for one in ([name] if name else found.model_ids())]
     if as_json:
         _print_json({"ok": all(one.ok for one in checked), "models": [_document(one, state) for one in checked]})
     else:
-        typer.echo("\n".join(_line(one, state) for one in checked) or f"{found.folder}: no models")
+        _say([line for one in checked for line in _lines(one, state)] or [f"{found.folder}: no models"])
     raise typer.Exit(0 if all(one.ok for one in checked) else NOT_OK)
-
-
-def kind_of(found: ModelRegistry, name: str, kind: str) -> str:
-    """The *kind* given, or that of the model *name* where it is an id; of an alias pilot."""
-    from quantum_trader.lab.registry.state import ALIASES
-
-    if kind or name in ALIASES:
-        return kind or PILOT_KIND
-    record = found.verify_model(name).record
-    return record.kind if record is not None else PILOT_KIND
 
 
 def kind_of_folder(folder: Path) -> str:
@@ -280,12 +279,6 @@ def _refuse(error: UnreadyModelError, as_json: bool) -> NoReturn:
     raise typer.Exit(REFUSED)
 
 
-def _opened(registry: Path | None) -> ModelRegistry:
-    from quantum_trader.app.runs.registries import open_registry
-
-    return open_registry(registry)
-
-
 def _document(checked: Verification, state: RegistryState) -> dict[str, Any]:
     """A model as JSON shows it."""
     return {
@@ -295,13 +288,13 @@ def _document(checked: Verification, state: RegistryState) -> dict[str, Any]:
     }
 
 
-def _line(checked: Verification, state: RegistryState) -> str:
-    """A model in a line of the list."""
+def _lines(checked: Verification, state: RegistryState) -> tuple[str, ...]:
+    """A model in a line of the list, and one for each of its troubles."""
     record = checked.record
     what = f"{record.kind:8} {record.name}, made {iso(record.created_ns)}" if record is not None else "no record"
     named = ", ".join(state.aliases_of(checked.model_id))
     line = f"{checked.model_id[:_SHOWN]}  {'ok    ' if checked.ok else 'NOT OK'} {what}"
-    return "\n".join((f"{line}  ({named})" if named else line, *(f"  {trouble}" for trouble in checked.troubles)))
+    return (f"{line}  ({named})" if named else line, *(f"  {trouble}" for trouble in checked.troubles))
 
 
 def _record_lines(checked: Verification, state: RegistryState) -> list[tuple[str, str]]:
@@ -315,7 +308,7 @@ def _record_lines(checked: Verification, state: RegistryState) -> list[tuple[str
         f"{name} {'not known' if value is None else f'{value:g}'}" for name, value in record.metrics.items()
     )
     data = ", ".join(
-        f"{key.removesuffix('_ns')} {iso(value) if key.endswith('_ns') else value}"
+        f"{key.removesuffix('_ns')} {iso(value) if _is_time(key, value) else value}"
         for key, value in record.data.items()
     )
     return [
@@ -332,7 +325,7 @@ def _say_taken(found: ModelRegistry, record: ModelRecord, what: str, as_json: bo
     if as_json:
         _print_json(_document(found.verify_model(record.model_id), found.state) | {"what": what})
         return
-    typer.echo(f"{record.model_id}: {record.kind} {record.name} {what} in {found.folder}")
+    _say([f"{record.model_id}: {record.kind} {record.name} {what} in {found.folder}"])
 
 
 def _say_changes(before: RegistryState, after: RegistryState, as_json: bool) -> None:
@@ -343,7 +336,7 @@ def _say_changes(before: RegistryState, after: RegistryState, as_json: bool) -> 
             "version": after.version, "aliases": after.aliases, "changes": [msgspec.to_builtins(one) for one in made],
         })
         return
-    typer.echo("\n".join(change_text(one) for one in made) or f"version {after.version}: it has this alias already")
+    _say(map(change_text, made) if made else [f"version {after.version}: it has this alias already"])
 
 
 def change_text(change: RegistryChange) -> str:
@@ -357,6 +350,16 @@ def change_text(change: RegistryChange) -> str:
     if change.without_evidence:
         line += f", without evidence ({change.without_evidence}): {'; '.join(change.unmet)}"
     return line
+
+
+def _is_time(key: str, value: object) -> bool:
+    """Whether *value* is a time in ns: an altered record is shown too, whatever it holds."""
+    return key.endswith("_ns") and isinstance(value, int) and 0 <= value < _LATEST_NS
+
+
+def _say(lines: Iterable[str]) -> None:
+    """Print *lines*; what a terminal would take for a command stands there as its code."""
+    typer.echo("\n".join(map(escaped, lines)))
 
 
 def _print_json(document: dict[str, Any]) -> None:

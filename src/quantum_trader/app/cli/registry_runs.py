@@ -12,6 +12,7 @@ import typer
 
 from quantum_trader.app.cli.options import JsonOption, StateOption
 from quantum_trader.domain.clock import iso
+from quantum_trader.domain.errors import escaped
 
 if TYPE_CHECKING:
     from quantum_trader.app.runs.model_journal import ModelJournal, ModelSpan, ModelTrade, RefusedModel
@@ -173,7 +174,7 @@ def _how(span: ModelSpan) -> str:
     if span.version:
         told.append(f"version {span.version} of the registry")
     if span.actor:
-        told.append(f"by {span.actor}: {span.reason}")
+        told.append(escaped(f"by {span.actor}: {span.reason}"))
     return f" ({', '.join(told)})" if told else ""
 
 

@@ -66,6 +66,7 @@ def promote_command(
     try:
         switch_index(switch)
         _require_folder(state)
+        read_state(state)  # a damaged file is not made a fresh one here: that would enforce less without a word
         file = RolloutFile(state, now_ns=time.time_ns())
         facts = evidence(read_ledger(state), switch)
         outcome = promote(
@@ -89,6 +90,8 @@ def rollback_command(
     try:
         _require_folder(state)
         file = RolloutFile(state, now_ns=time.time_ns())
+        if file.notice:
+            typer.echo(f"warning: {file.notice}", err=True)
         after, change = rollback(file.state, switch, now_ns=time.time_ns(), actor=acting_user(), reason=reason)
         file.write(after)
     except (StateError, ConfigError) as error:

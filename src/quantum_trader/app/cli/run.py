@@ -32,6 +32,7 @@ from quantum_trader.app.cli.options import (
     SwitchOption,
     SymbolsOption,
     ToOption,
+    TrialsOption,
     gate_flags,
     model_flags,
     policy_flags,
@@ -108,6 +109,7 @@ def run_command(
     pilot: PilotOption = None,
     gates: GatesOption = None,
     switches: SwitchOption = None,
+    trials: TrialsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through market, signals, policy, risk guard and paper venue, and report the result.
@@ -131,12 +133,12 @@ def run_command(
     options = RunOptions(
         state_dir=state, records=records, intents=recorded, switches=scheduled_models(switches or ())
     )
-    _run(loaded.settings, options, report, pace, as_json, venue == "local")
+    _run(loaded.settings, options, report, pace, as_json, venue == "local", trials)
 
 
 def _run(
     settings: RunSettings, options: RunOptions, report: Path | None, pace: Pace | None, as_json: bool,
-    local: bool = False,
+    local: bool = False, trials: Path | None = None,
 ) -> None:
     """Run, write the requested files, print the report."""
     from rich.console import Console
@@ -161,6 +163,18 @@ def _run(
         typer.echo(msgspec.json.encode({key: value for key, value in content.items() if key not in _DRAWN}).decode())
     else:
         print_report(content, Console(width=None if sys.stdout.isatty() else PIPE_WIDTH))
+    _record(settings, options, result.facts, trials)
+
+
+def _record(settings: RunSettings, options: RunOptions, facts: RunFacts, trials: Path | None) -> None:
+    """Record the run as a trial; a ledger that cannot be written is told and costs nobody the result."""
+    from quantum_trader.app.runs.trial_ledgers import RUN, record_quietly, run_trial
+
+    intents = options.intents.fingerprint if options.intents is not None else ""
+    switches = [f"{one.ts_ns}={one.kind}:{one.name}" for one in options.switches]
+    record_quietly(
+        lambda: [run_trial(settings, facts, intents, switches)], trials, RUN, lambda line: typer.echo(line, err=True)
+    )
 
 
 def _ungated(settings: RunSettings) -> RunFacts | None:

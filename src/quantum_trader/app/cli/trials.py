@@ -11,7 +11,7 @@ import typer
 
 from quantum_trader.app.cli.options import JsonOption, TrialsOption
 from quantum_trader.domain.clock import iso
-from quantum_trader.domain.errors import DataError
+from quantum_trader.domain.errors import DataError, escaped
 
 if TYPE_CHECKING:
     from quantum_trader.lab.trials.ledger import LedgerReading
@@ -47,7 +47,7 @@ def list_command(
     lines = [_line(one) for one in shown] or ["no trials on record"]
     if len(shown) < len(found):
         lines.append(f"the newest {len(shown):,} of {len(found):,}; --limit 0 shows all")
-    typer.echo("\n".join((*lines, *(f"damaged: {one}" for one in reading.damage))))
+    typer.echo("\n".join(map(escaped, (*lines, *(f"damaged: {one}" for one in reading.damage)))))
 
 
 @app.command("show")
@@ -78,7 +78,7 @@ def show_command(
         ("results", _values(newest.metrics)), ("model", newest.model_id or "none"),
     ]
     for key, text in rows:
-        typer.echo(f"{key:9} {text}")
+        typer.echo(escaped(f"{key:9} {text}"))
 
 
 @app.command("summary")
@@ -100,7 +100,7 @@ def summary_command(
     if as_json:
         _print(msgspec.to_builtins(found))
         return
-    typer.echo("\n".join(summary_sentences(found)))
+    typer.echo("\n".join(map(escaped, summary_sentences(found))))
 
 
 def _reading(trials: Path | None) -> LedgerReading:

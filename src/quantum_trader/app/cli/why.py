@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -68,7 +69,7 @@ def why_not_command(
     at_ns = _time_ns(at)
     with _patience():
         found = why_nothing(state, symbol, at_ns)
-    typer.echo(msgspec.json.encode(found).decode() if as_json else "\n".join(_why_not_lines(found)))
+    typer.echo(msgspec.json.encode(found).decode() if as_json else "\n".join(_why_not_lines(found, state)))
 
 
 def _time_ns(text: str) -> int:
@@ -142,7 +143,7 @@ def _gate_lines(told: Explanation) -> Iterator[str]:
         )
 
 
-def _why_not_lines(found: WhyNot) -> Iterator[str]:
+def _why_not_lines(found: WhyNot, state: Path) -> Iterator[str]:
     yield f"{found.symbol}  {found.at}  {found.state}"
     yield ""
     yield found.summary
@@ -152,11 +153,11 @@ def _why_not_lines(found: WhyNot) -> Iterator[str]:
         yield f"In force then: {'; '.join(found.halts)}"
     if found.what_to_change:
         yield ""
-        yield "What would change it:"
+        yield f"What would have changed it at {found.as_of}:" if found.as_of else "What would change it:"
         yield from (f"  {line}" for line in found.what_to_change)
     if found.signal is not None:
         yield ""
-        yield f"The whole of it: quantum-trader why {found.signal.signal_id} --state ..."
+        yield f"The whole of it: quantum-trader why {found.signal.signal_id} --state {state}"
 
 
 def _forecast_line(told: ForecastSaid) -> str:

@@ -7,11 +7,12 @@ from typing import Any, Final
 import numpy as np
 
 from quantum_trader.app.report import formats as fmt
+from quantum_trader.app.report.gates import gate_name
 from quantum_trader.app.runs.results import ShadowFacts
 from quantum_trader.lab.shadows.blocks import BlockLimits, BlockScore, GroupCounts, ShadowResults, score_of
 from quantum_trader.models.gates import GATE_COUNT, GATES
 
-MONEY_TITLE: Final = "What the gates would have saved and missed"
+MONEY_TITLE: Final = "The six gates: what the signals that each one stops were worth"
 MONEY_COLUMNS: Final = ("Signals stopped by", "closed", "rightly", "saved", "missed", "mean", "interval")
 _NOT_TRADED: Final = "all that were not traded"
 
@@ -34,7 +35,7 @@ def gate_money_section(facts: ShadowFacts) -> dict[str, Any] | None:
         if (known & ~missing).any():
             rows.append(_row(name, results, stopped))
         else:
-            unmeasured.append(fmt.words(name))
+            unmeasured.append(gate_name(name))
     rows.append(_row(_NOT_TRADED, results, known & ~facts.traded))
     limits = BlockLimits()
     note = (
@@ -61,7 +62,7 @@ def money_cells(row: dict[str, Any]) -> list[str]:
     """A row of the table under MONEY_COLUMNS."""
     known = row["low_bps"] is not None
     return [
-        fmt.words(row["name"]), fmt.count(row["count"]), fmt.share(row["accuracy"], 0), f"{row['saved_r']:,.1f} R",
+        gate_name(row["name"]), fmt.count(row["count"]), fmt.share(row["accuracy"], 0), f"{row['saved_r']:,.1f} R",
         f"{row['missed_r']:,.1f} R", _bps(row["mean_bps"]),
         f"{row['low_bps']:+,.0f} to {row['high_bps']:+,.0f} bps" if known else "too few trades",
     ]

@@ -67,7 +67,7 @@ def _rate(facts: GateFacts, place: int) -> float | None:
 
 def gates_title(section: Mapping[str, Any]) -> str:
     """What stands above the table."""
-    return f"The six gates, mode {section['mode']}: {fmt.count(section['judged'])} signals judged, one by one"
+    return f"The six gates, mode {section['mode']}: what each lets through of {fmt.count(section['judged'])} signals"
 
 
 def gates_note(section: Mapping[str, Any]) -> str:
@@ -77,7 +77,8 @@ def gates_note(section: Mapping[str, Any]) -> str:
     return (
         "Every gate judges every signal. One that is not enforced refuses nothing; the pass rate is that of measured "
         "signals, and an enforced gate refuses the others. "
-        f"What refused signals were worth: `quantum-trader gates show --state DIR`.{since}"
+        "What the signals that a gate stops were worth stands in the table that follows, once shadow trades have "
+        f"ended.{since}"
     )
 
 

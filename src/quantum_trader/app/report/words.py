@@ -13,7 +13,7 @@ CODE_WORDS: Final = {
     "CLOSES_FIRST": "opposite position must close first",
     "ORDER_PENDING": "order for this symbol still pending",
     "TRADING_GATE": "policy permits no new trades",
-    "SYMBOL_FILTER": "symbol barred (losing record)",
+    "SYMBOL_FILTER": "symbol barred (losing record or cost)",
     "LOW_CONFIDENCE": "confidence below the threshold",
     "POSITION_LIMIT": "too many open positions (policy)",
     "BELOW_MINIMUM_SIZE": "size below the exchange's minimum",

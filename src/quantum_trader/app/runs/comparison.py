@@ -60,6 +60,7 @@ class ComparedRow(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     equity: Floats  # (D,) at the end of each day
     stop: Stop | None = None
     decisions: dict[str, int] = {}  # what became of the signals: TRADED, or the reason of a refusal -> count
+    setting: Setting | None = None  # that traded it; None: it was held
     resumed: Figures | None = None  # of a stopped row: had a person resumed it after RESUMED_HOURS each time
 
 
@@ -131,7 +132,9 @@ def compare_rows(
     again = [figures_of(one) for one, _, _ in _all(later, targets, jobs, told, "resumed")]
     resumed = dict(zip([run.key for run in later], again, strict=True))
     rows = {
-        run.key: _row(run.key, traded, resumed.get(run.key), decisions_of(outcome))
+        run.key: msgspec.structs.replace(
+            _row(run.key, traded, resumed.get(run.key), decisions_of(outcome)), setting=run.setting
+        )
         for run, (traded, _, outcome) in zip(runs, left, strict=True)
     }
     holding = holding_of(recording, market)

@@ -55,7 +55,10 @@ class GatesFollower:
 
     def changes(self, now_ns: int) -> list[tuple[GateSettings, dict[str, Any]]]:
         """The settings to put into force now, each with the change that led there; empty where nothing has changed."""
-        fresh: list[GatesChange] = [one for one in self.file.poll(now_ns) if one.revision > self._gates.revision]
+        polled: tuple[GatesChange, ...] = self.file.poll(now_ns)
+        # A file that counts from anew has another history: all of it is news.
+        taken = self._gates.revision if self.file.state.revision >= self._gates.revision else 0
+        fresh = [one for one in polled if one.revision > taken]
         settings = msgspec.structs.replace(self.file.state.settings, meta_label=self._meta_label)
         found = [(settings, msgspec.to_builtins(change)) for change in fresh]
         if not found and settings not in (self._gates.settings, self._handed):
@@ -72,7 +75,10 @@ def read_gates_state(directory: Path) -> GatesState | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise StateError(f"{path}: cannot be used as the gates of a run ({error})") from error
+        raise StateError(
+            f"{path}: cannot be used as the gates of a run ({error}); put back a copy of it, or observe every gate: "
+            f"`quantum-trader gates observe --state {directory}` sets it aside"
+        ) from error
 
 
 def planned_gates(settings: GateSettings, directory: Path) -> str:

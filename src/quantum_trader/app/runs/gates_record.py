@@ -11,10 +11,13 @@ import msgspec
 
 from quantum_trader.app.runs.gates_file import GatesFile, read_gates_state
 from quantum_trader.app.runs.journal_commands import RECORDS
+from quantum_trader.app.runs.journal_sink import JOURNAL
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.journal.audit import record_lines
+from quantum_trader.journal.lake import journal_of
 from quantum_trader.lab.gate_changes import GateRefused, GatesState, changed, enforce_gate, observe_gate, with_effect
-from quantum_trader.lab.gate_record import GateHistory, effect_of_change, gate_evidence, read_history
+from quantum_trader.lab.gate_record import GateHistory, effect_of_change, gate_evidence, gate_history
+from quantum_trader.lab.shadows.judged_signals import judged_signals_in
 from quantum_trader.models.gates import GateSettings
 
 MadeChange = Callable[[GatesState, GateHistory], "GatesState | GateRefused"]
@@ -55,17 +58,27 @@ def _started_with(folder: Path) -> GateSettings:
 
 
 def history_in(folder: Path) -> GateHistory:
-    """The signals on record in *folder*; none where it has no records yet."""
-    return read_history(record_lines(folder / RECORDS))
+    """The signals in the journal of *folder*; none where it has no journal yet."""
+    if not (folder / JOURNAL).is_dir():
+        return GateHistory()
+    return gate_history(judged_signals_in(journal_of(folder)))
 
 
-def change_gates(folder: Path, change: MadeChange) -> GatesState | GateRefused:
+def change_gates(
+    folder: Path, change: MadeChange, set_aside: Callable[[str], None] | None = None
+) -> GatesState | GateRefused:
     """Apply *change* to the gates in *folder*, with its effect on the signals on record, and write them.
 
-    Raises StateError where the file cannot be written or another process has changed it meanwhile.
+    A damaged file is refused, unless *set_aside* is there to be told what became of it: every gate is observed then,
+    which the change begins with. Raises StateError where the file cannot be used or written, or another process has
+    changed it meanwhile.
     """
     require_folder(folder)
+    if set_aside is None:
+        read_gates_state(folder)
     file = GatesFile(folder, initial=_started_with(folder), now_ns=time.time_ns())
+    if file.notice and set_aside is not None:
+        set_aside(file.notice)
     history, before = history_in(folder), file.state
     after = change(before, history)
     if isinstance(after, GateRefused):

@@ -12,7 +12,7 @@ import msgspec
 from quantum_trader.app.runs.model_bars import use_columns
 from quantum_trader.domain.clock import NS_PER_HOUR, iso
 from quantum_trader.domain.errors import ConfigError
-from quantum_trader.domain.private_files import read_bounded
+from quantum_trader.domain.private_files import read_plain
 from quantum_trader.lab.pilot.evaluated_cards import evaluated_card
 from quantum_trader.lab.pilot.evaluation import Agent, EvaluationSettings, Tell, TestedFold, evaluate_pilots
 from quantum_trader.lab.pilot.evaluation_result import PilotEvaluation
@@ -177,7 +177,7 @@ def seeds_left_out(folders: Sequence[Path]) -> tuple[Path, ...]:
     found: dict[Path, None] = {}
     for parent in {folder.parent for folder in given}:
         with suppress(OSError, msgspec.DecodeError):
-            trained = msgspec.json.decode(read_bounded(parent / _TRAINING, _MOST_BYTES), type=_Training).seeds
+            trained = msgspec.json.decode(read_plain(parent / _TRAINING, _MOST_BYTES), type=_Training).seeds
             if any(parent / one.folder in given for one in trained):
                 found |= {parent / one.folder: None for one in trained if parent / one.folder not in given}
     return tuple(sorted(found))

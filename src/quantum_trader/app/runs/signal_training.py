@@ -96,11 +96,12 @@ def meta_label_task(
 
     Raises StateError where there is no journal, DataError where it holds no results.
     """
-    table = meta_label_samples(state, until_ns, symbols, notice)
+    samples = meta_label_samples(state, until_ns, symbols, notice)
+    table = samples.table
     plan = LearningPlan(
         kind=META_LABEL, name="meta-label", settings=settings, facts={"labels.source": "shadow trades"},
         features_hash=ENTRY_FEATURES_HASH, data_hash=table.content_hash,
-        recompute=lambda row: np.asarray(table.rows[row], dtype=np.float64),  # recorded before the result was known
+        recorded=samples.recorded,
     )
     return LearningTask(table=table, plan=plan)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,11 +14,14 @@ from quantum_trader.app.runs.registries import registry_folder
 from quantum_trader.domain.errors import QuantumTraderError
 from quantum_trader.lab.learning.evolution import EVIDENCE_P_VALUE
 from quantum_trader.lab.registry.state import ALIASES, PROMOTE
+from quantum_trader.lab.sharpe import moments
 from quantum_trader.lab.trials.ledger import RecordedTrials, TrialLedger
 from quantum_trader.lab.trials.record import SEED, SETTING, Trial, hash_of_values, with_moments
 from quantum_trader.lab.trials.summary import BestTrial, PromotedModel, best_on
 
 if TYPE_CHECKING:
+    from quantum_trader.app.runs.comparison import Comparison
+    from quantum_trader.app.runs.results import RunFacts
     from quantum_trader.app.settings import RunSettings
     from quantum_trader.lab.pilot.training_market import TrainingMarket
     from quantum_trader.lab.pilot.training_plan import TrainingPlan
@@ -29,9 +32,10 @@ if TYPE_CHECKING:
 
 TRIALS_VARIABLE: Final = "QUANTUM_TRADER_TRIALS"  # the folder of the ledger where no option names one
 TRIALS_FOLDER: Final = "trials"
-SWEEP, PILOT_TRAIN = "sweep", "pilot train"
+SWEEP, COMPARE, RUN, PILOT_TRAIN = "sweep", "compare", "run", "pilot train"
 _OF_DATA: Final = ("interval", "symbols", "start", "end")  # settings that the hash of the data covers
 _LONGEST_LABEL: Final = 300
+Trials = Callable[[], list[Trial]]
 
 
 def ledger_folder(given: Path | str | None) -> Path:
@@ -53,12 +57,7 @@ def sweep_trials(
     settings: RunSettings, results: Sequence[SettingResult], data_hash: str, intents_hash: str = ""
 ) -> list[Trial]:
     """A trial for each setting of a sweep over the data *data_hash*."""
-    shared = settings.effective()
-    for key in ("profile", "models"):
-        shared.pop(key, None)
-    shared["policy"].pop("profile", None)
-    shared["data"] = {key: value for key, value in shared["data"].items() if key not in _OF_DATA}
-    shared["intents"] = intents_hash
+    shared = _shared(settings, intents_hash)
     models: dict[int, Any] = {}
     found = []
     for one in results:
@@ -75,6 +74,17 @@ def sweep_trials(
     return found
 
 
+def _shared(settings: RunSettings, intents_hash: str = "") -> dict[str, Any]:
+    """What decides a result beside profile, models and data."""
+    shared = settings.effective()
+    for key in ("profile", "models"):
+        shared.pop(key, None)
+    shared["policy"].pop("profile", None)
+    shared["data"] = {key: value for key, value in shared["data"].items() if key not in _OF_DATA}
+    shared["intents"] = intents_hash
+    return shared
+
+
 def _models_of(setting: Setting) -> list[Any]:
     """What decides the signals of *setting*: each model's fingerprint and parameters."""
     from quantum_trader.models.loading import load_models
@@ -85,6 +95,22 @@ def _models_of(setting: Setting) -> list[Any]:
     ]
 
 
+def record_quietly(trials: Trials, given: Path | None, source: str, warn: Callable[[str], None]) -> int:
+    """Record what *trials* makes, in the ledger of *given*; returns how many.
+
+    Results are there already: what cannot be recorded is a warning and costs nobody the results.
+    """
+    ledger = open_trials(given)
+    try:
+        recorded = ledger.record(trials(), ledger.new_run(source))
+    except QuantumTraderError as error:
+        warn(f"warning: {error}")
+        return 0
+    if recorded.repaired:
+        warn(f"warning: {recorded.repaired}")
+    return recorded.trials
+
+
 def record_sweep(
     ledger: TrialLedger, settings: RunSettings, results: Sequence[SettingResult], data_hash: str, intents_hash: str = ""
 ) -> tuple[RecordedTrials, BestTrial | None]:
@@ -92,6 +118,57 @@ def record_sweep(
     recorded = ledger.record(sweep_trials(settings, results, data_hash, intents_hash), ledger.new_run(SWEEP))
     records = [one for one in ledger.read(data_hash).records if one.trial.data_hash == data_hash]
     return recorded, best_on(records)
+
+
+# ---- a comparison, and a single run --------------------------------------------------------------------------------
+def compared_trials(found: Comparison, observed: RunSettings, enforced: RunSettings) -> list[Trial]:
+    """A trial for each row of a comparison that traded: the models under *observed*, and each profile *enforced*."""
+    from quantum_trader.app.runs.comparison import OBSERVED
+
+    trials = []
+    for row in found.rows:
+        if row.setting is None:
+            continue
+        decisive = _decisive(observed if row.key == OBSERVED else enforced, row.setting)
+        if found.resume_hours:
+            decisive["resume_hours"] = found.resume_hours
+        trials.append(Trial(
+            source=COMPARE, kind=SETTING, label=f"{row.setting.label}, {row.key}"[:_LONGEST_LABEL],
+            settings_hash=hash_of_values(decisive), data_hash=found.recording.fingerprint,
+            settings={"profile": row.setting.profile, "row": row.key},
+            metrics={"return_pct": row.figures.return_pct, "trades": float(row.figures.trades)},
+            **with_moments(moments(row.daily)),
+        ))
+    return trials
+
+
+def run_trial(settings: RunSettings, facts: RunFacts, intents_hash: str = "", switches: Sequence[str] = ()) -> Trial:
+    """The trial that a replay with *settings* was; *switches* are the models that took over in it."""
+    from quantum_trader.app.report.data import daily_returns
+    from quantum_trader.lab.sweep.grid import settings_of
+
+    profile = settings.active_profile().name
+    made = settings_of([profile], [], settings.policy.profile_directory or None, settings.models)[0]
+    decisive = _decisive(settings, made, intents_hash)
+    if facts.pilot is not None:
+        decisive["pilot_model"] = facts.pilot.model
+    if switches:
+        decisive["switches"] = list(switches)
+    daily = daily_returns(facts.ts_ns, facts.equity)
+    return Trial(
+        source=RUN, kind=SETTING, label=made.label[:_LONGEST_LABEL], settings_hash=hash_of_values(decisive),
+        data_hash=facts.data.fingerprint, settings={"profile": made.profile},
+        metrics={
+            "return_pct": float(facts.equity[-1] / facts.start_equity - 1.0) * 100.0 if len(facts.equity) else None,
+            "trades": float(len(facts.trades)),
+        },
+        **(with_moments(moments(daily)) if len(daily) > 1 else {"days": len(daily)}),
+    )
+
+
+def _decisive(settings: RunSettings, setting: Setting, intents_hash: str = "") -> dict[str, Any]:
+    """What decides the result of one *setting*, as a sweep states it."""
+    return {**_shared(settings, intents_hash), "vector": setting.vector.tolist(), "models": _models_of(setting)}
 
 
 # ---- a training of the pilot ---------------------------------------------------------------------------------------

@@ -13,18 +13,20 @@ import msgspec
 from quantum_trader.app.report.words import words
 from quantum_trader.app.runs.model_state import lack_words, state_words
 from quantum_trader.domain.clock import NS_PER_DAY, iso
-from quantum_trader.domain.errors import InputError, StateError
+from quantum_trader.domain.errors import ConfigError, InputError, StateError, brief
 from quantum_trader.engine import ids
 from quantum_trader.engine.decision_inputs import recorded_inputs
 from quantum_trader.engine.model_records import TargetState
-from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.lake import journal_of
 from quantum_trader.lab.explain import Explanation, explain_inputs
 from quantum_trader.lab.explain.recorded import context_of, recorded_profile
 from quantum_trader.models.forecast import ENTER_AT
 from quantum_trader.models.forecasts import Lack
+from quantum_trader.signals.settings import SignalSettings
 
-_ID: Final = re.compile(r"(?:s|tr|i)?0*(\d+)", re.IGNORECASE)
+_ID: Final = re.compile(r"(?:s|tr|i)?0*(\d{1,18})", re.IGNORECASE | re.ASCII)
 _NEAREST: Final = 4  # ids that are offered for one that is not there
+_ALIKE: Final = 0.75  # of a symbol to the one that may be meant; most symbols end alike
 _OLD: Final = "was recorded by an older version of this program, which did not keep"
 _SIGNAL_KINDS: Final = ("signal.generated", "signal.judged", "signal.inputs", "signal.decided", "trade.closed")
 
@@ -69,6 +71,7 @@ class WhyNot(msgspec.Struct, frozen=True, kw_only=True):
     state: str  # engine.model_records.TargetState, or OUTSIDE, NO_DECISION, NOT_RECORDED
     summary: str
     what_to_change: tuple[str, ...] = ()
+    as_of: str = ""  # UTC time of the signal whose inputs they change, where it is not the decision's
     forecast: ForecastSaid | None = None
     signal: SignalExplained | None = None  # the one that decided
     halts: tuple[str, ...] = ()  # in force at the time
@@ -79,7 +82,7 @@ class RunRecords:
 
     def __init__(self, state: Path) -> None:
         self.state = state
-        self._lake = Lake(state / "journal")
+        self._lake = journal_of(state)
 
     def of_trace(self, trace_id: str) -> dict[str, dict[str, Any]]:
         """The data of the newest record of each kind of a signal's trace."""
@@ -165,7 +168,8 @@ def explain_signal(state: Path, signal_id: str) -> SignalExplained:
     number = _number(signal_id)
     found = records.of_trace(ids.signal_trace_id(number)) if number else {}
     if "signal.decided" not in found:
-        raise InputError(f"SIGNAL_ID = {signal_id!r}: {_nearest(records, number)}")
+        wrong = "" if number else "is no id of a signal, such as s00000012; "
+        raise InputError(f"SIGNAL_ID = {brief(signal_id)}: {wrong}{_nearest(records, number)}")
     return _explained(records, found)
 
 
@@ -218,7 +222,7 @@ def why_nothing(state: Path, symbol: str, at_ns: int) -> WhyNot:
     Raises InputError for a symbol that the run does not trade.
     """
     records = RunRecords(state)
-    symbol = _known_symbol(records, symbol)
+    symbol = _known_symbol(records, symbol, at_ns)
     first, last = records.span()
     made = records.last("models.decided", at_ns)
     if not first <= at_ns <= last + NS_PER_DAY:
@@ -226,7 +230,7 @@ def why_nothing(state: Path, symbol: str, at_ns: int) -> WhyNot:
             f"{iso(at_ns)} lies outside the recording, which goes from {iso(first)} to {iso(last)}."
         ))
     halts = _halts_at(records, at_ns)
-    if made is None:
+    if made is None or symbol not in made["symbols"]:
         return _before_a_decision(records, symbol, at_ns, halts)
     place = made["symbols"].index(symbol)
     told = _forecast(made, place)
@@ -236,12 +240,16 @@ def why_nothing(state: Path, symbol: str, at_ns: int) -> WhyNot:
         return _of_signal(records, symbol, at_ns, made["signals"][place], common)
     if state_of is TargetState.REFUSED:
         return _refused_again(records, symbol, at_ns, made, made["reasons"][place], common)
+    if state_of is TargetState.PAUSE:
+        return _paused(records, symbol, at_ns, made, common)
     if state_of is TargetState.HELD:
         return _not(symbol, at_ns, state_of.value, _held(records, symbol, at_ns, made), **common)
     if state_of is TargetState.WARM_UP:
         return _not(symbol, at_ns, state_of.value, _warming(made, symbol), ("More bars of it.",), **common)
     if state_of is TargetState.SMALL:
         return _small(symbol, at_ns, told, common)
+    if state_of is TargetState.NEAR_HALF:
+        return _near_half(records, symbol, at_ns, made, told, common)
     if state_of is TargetState.STOPPED_OUT:
         return _not(symbol, at_ns, state_of.value, _stopped(records, symbol, at_ns), (
             f"The score: below {ENTER_AT:g} in size, or of the other sign.",
@@ -253,16 +261,17 @@ def _not(symbol: str, at_ns: int, state: str, summary: str, advice: tuple[str, .
     return WhyNot(symbol=symbol, at=iso(at_ns), state=state, summary=summary, what_to_change=advice, **more)
 
 
-def _known_symbol(records: RunRecords, symbol: str) -> str:
-    started = records.first("run.started", 0)
+def _known_symbol(records: RunRecords, symbol: str, at_ns: int) -> str:
+    started = records.last("run.started", at_ns) or records.first("run.started", 0)
     if started is None:
         raise StateError(f"--state {records.state}: its journal holds no run yet")
     known: list[str] = started["symbols"]
     wanted = symbol.strip().upper()
     if wanted not in known:
-        near = difflib.get_close_matches(wanted, known, 1, 0.3)
+        near = [one for one in known if wanted and one.startswith(wanted)]  # BTC for BTCUSDT
+        near = near or difflib.get_close_matches(wanted, known, 1, _ALIKE)
         hint = f"did you mean {near[0]}?" if near else f"it trades {', '.join(known[:20])}"
-        raise InputError(f"SYMBOL = {symbol!r}: is not traded by this run; {hint}")
+        raise InputError(f"SYMBOL = {brief(symbol)}: is not traded by this run; {hint}")
     return wanted
 
 
@@ -330,10 +339,32 @@ def _refused_again(
     said = _sentence(symbol, made, f"its target is still refused ({words(reason)}), and is no new signal")
     if signal is None or signal["reason"] != reason:
         return _not(symbol, at_ns, TargetState.REFUSED.value, said, **common)
-    found = _explained(records, records.of_trace(ids.signal_trace_id(_number(signal["signal_id"]))))
-    said = f"{said} When it was last a signal ({found.signal_id}, {found.time}): {found.explanation.summary}"
+    return _with_last(records, symbol, at_ns, TargetState.REFUSED, said, signal["signal_id"], common)
+
+
+def _paused(
+    records: RunRecords, symbol: str, at_ns: int, made: Mapping[str, Any], common: Mapping[str, Any]
+) -> WhyNot:
+    """A direction that was a signal lately: what became of that one."""
+    said = _sentence(symbol, made, state_words(TargetState.PAUSE))
+    signal = records.last("signal.decided", at_ns, symbol)
+    if signal is None:
+        return _not(symbol, at_ns, TargetState.PAUSE.value, said, **common)
+    return _with_last(records, symbol, at_ns, TargetState.PAUSE, said, signal["signal_id"], common)
+
+
+def _with_last(
+    records: RunRecords, symbol: str, at_ns: int, state: TargetState, said: str, signal_id: str,
+    common: Mapping[str, Any],
+) -> WhyNot:
+    """*said*, and what became of the symbol's last signal."""
+    found = _explained(records, records.of_trace(ids.signal_trace_id(_number(signal_id))))
+    told = found.explanation
     return _not(
-        symbol, at_ns, TargetState.REFUSED.value, said, found.explanation.what_to_change, signal=found, **common
+        symbol, at_ns, state.value,
+        f"{said} When it was last a signal ({found.signal_id}, {found.time}): {told.summary}",
+        told.what_to_change if found.recorded_reason else (), signal=found,
+        as_of=found.time if found.recorded_reason else "", **common,
     )
 
 
@@ -360,6 +391,29 @@ def _small(symbol: str, at_ns: int, told: ForecastSaid, common: Mapping[str, Any
     )
     advice = f"score: at least {ENTER_AT:g} or at most -{ENTER_AT:g} instead of {score:+.2f}"
     return _not(symbol, at_ns, TargetState.SMALL.value, said, (advice,), **common)
+
+
+def _near_half(
+    records: RunRecords, symbol: str, at_ns: int, made: Mapping[str, Any], told: ForecastSaid,
+    common: Mapping[str, Any],
+) -> WhyNot:
+    """The intraday ensemble's probability of a direction beside the one that a signal needs."""
+    state, said = TargetState.NEAR_HALF, state_words(TargetState.NEAR_HALF)
+    needed = _signal_settings(records, at_ns)
+    if needed is None or told.confidence is None:
+        return _not(symbol, at_ns, state.value, _sentence(symbol, made, said), **common)
+    said += f": it was {told.confidence:.3f} for the likelier direction, and a signal needs {needed.edge:g}"
+    advice = f"probability of the likelier direction: at least {needed.edge:g} instead of {told.confidence:.3f}"
+    return _not(symbol, at_ns, state.value, _sentence(symbol, made, said), (advice,), **common)
+
+
+def _signal_settings(records: RunRecords, at_ns: int) -> SignalSettings | None:
+    """The settings of the ensemble that were in force; None where they cannot be read."""
+    started = records.last("run.started", at_ns)
+    try:
+        return msgspec.convert(started["effective"]["signals"], SignalSettings)  # type: ignore[index]
+    except (TypeError, KeyError, msgspec.ValidationError, ConfigError):
+        return None
 
 
 def _stopped(records: RunRecords, symbol: str, at_ns: int) -> str:

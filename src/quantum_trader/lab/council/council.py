@@ -11,7 +11,7 @@ import msgspec
 
 from quantum_trader.lab.council.answers import ChatMessage, ModelAnswer
 from quantum_trader.lab.council.calls import ModelCaller, NoAnswer
-from quantum_trader.lab.council.decoding import ModelReport, read_report
+from quantum_trader.lab.council.decoding import ModelReport, read_model_report
 from quantum_trader.lab.council.prompts import (
     ANALYST_PROMPT,
     JUDGE_PROMPT,
@@ -106,7 +106,7 @@ class Council:
         answer = await self._ask(model, messages, prompt, snapshot)
         if isinstance(answer, NoAnswer):
             return answer
-        first = read_report(answer.text)
+        first = read_model_report(answer.text)
         report = first if isinstance(first, ModelReport) else ModelReport(sentences=())
         good, flawed = split_flawed(report.sentences, snapshot)
         if isinstance(first, ModelReport) and not flawed:
@@ -118,7 +118,7 @@ class Council:
         if isinstance(again, NoAnswer):
             return again if trouble or not good else _Reviewed(
                 written=len(report.sentences), sentences=tuple(good), struck=_struck(flawed), clarity=report.clarity)
-        second = read_report(again.text)
+        second = read_model_report(again.text)
         if isinstance(second, str):
             return NoAnswer(why="its answer was no JSON with statements, twice")
         mended, refused = split_flawed([one for one in second.sentences if one not in good], snapshot)

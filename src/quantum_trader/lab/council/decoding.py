@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from quantum_trader.lab.statements.language import Claim, Relation, Sentence
+from quantum_trader.lab.statements.language import Claim, ClaimRelation, Sentence
 
 _FENCE: Final = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 _MOST_SENTENCES: Final = 60
@@ -26,7 +26,7 @@ class _Statements(msgspec.Struct, frozen=True):
     clarity: dict[str, Any] = {}
 
 
-def read_report(text: str) -> ModelReport | str:
+def read_model_report(text: str) -> ModelReport | str:
     """The report in *text*, or a sentence that says why there is none."""
     fenced = _FENCE.search(text)
     body = (fenced[1] if fenced else text).strip()
@@ -50,7 +50,7 @@ def _sentence(raw: dict[str, Any]) -> Sentence:
         try:
             claims.append(msgspec.convert(one, Claim))
         except msgspec.ValidationError:
-            claims.append(Claim(left="no claim", relation=Relation.EQUAL))  # refused, and sent back, as unknown
+            claims.append(Claim(left="no claim", relation=ClaimRelation.EQUAL))  # refused, and sent back, as unknown
     return Sentence(text=text, claims=tuple(claims))
 
 

@@ -15,7 +15,7 @@ from quantum_trader.lab.metrics.rendering import metric_text
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot, MetricValue
 from quantum_trader.lab.statements.checker import check_sentence
 from quantum_trader.lab.statements.flaws import Flaw
-from quantum_trader.lab.statements.language import Relation, Sentence
+from quantum_trader.lab.statements.language import ClaimRelation, Sentence
 
 ANALYST_PROMPT, JUDGE_PROMPT = "analyst-1", "judge-1"
 _MOST_BACK: Final = 40  # admissible figures that are sent back with flawed sentences
@@ -31,7 +31,7 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 def load_prompt(name: str, sentences: int) -> Prompt:
     """The instructions *name* for at most so many *sentences*."""
     raw = files("quantum_trader").joinpath("data", "council", f"{name}.md").read_text(encoding="utf-8")
-    text = raw.replace("{sentences}", str(sentences)).replace("{relations}", ", ".join(Relation))
+    text = raw.replace("{sentences}", str(sentences)).replace("{relations}", ", ".join(ClaimRelation))
     return Prompt(version=f"{name}:{hashlib.sha256(raw.encode()).hexdigest()[:12]}", text=text)
 
 

@@ -42,7 +42,7 @@ class CouncilModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         if not _NAME.fullmatch(self.name) or not self.model.strip():
             raise ConfigError(f"{where}: name and model must be written, the name with 40 letters at most")
         if self.api_key_env and not _KEY_NAME.fullmatch(self.api_key_env):
-            raise ConfigError(f"{where}: api_key_env = {self.api_key_env!r}: is the name of a variable, not a key")
+            raise ConfigError(f"{where}: api_key_env is the name of a variable, such as OPENAI_API_KEY, not a key")
         if self.provider == "openai" and not self.base_url:
             raise ConfigError(f"{where}: base_url: name the server, such as http://127.0.0.1:11434/v1")
         if self.base_url and urlsplit(self.base_url).scheme not in ("http", "https"):

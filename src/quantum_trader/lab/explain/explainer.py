@@ -117,13 +117,16 @@ def _change(found: FoundChange, decision: Decision) -> InputChange:
 
 
 def _summary(decision: Decision, why: words.Why, changes: tuple[InputChange, ...]) -> str:
-    inputs = decision.inputs
-    name = f"{inputs.symbol} {words.side_words(inputs.sign)}{' (an addition)' if inputs.position.adds else ''}"
+    name = _name(decision.inputs)
     if not decision.made.is_approved:
         return f"{name} was not traded: {why.sentence}."
     measured = [one for one in changes if one.group != SETTINGS]
     closest = f". What came closest to refusing it: {measured[0].sentence}, {measured[0].reason}" if measured else ""
     return f"{name} was let through{closest}."
+
+
+def _name(inputs: DecisionInputs) -> str:
+    return f"{inputs.symbol} {words.side_words(inputs.sign)}{' (an addition)' if inputs.position.adds else ''}"
 
 
 def _advice(
@@ -135,7 +138,7 @@ def _advice(
     if changes:
         return tuple(one.sentence for one in changes)
     if together:
-        return (f"no single input is enough; together: {'; '.join(one.sentence for one in together)}",)
+        return (f"No single input is enough; together: {'; '.join(one.sentence for one in together)}",)
     return (_NOTHING,)
 
 
@@ -162,18 +165,18 @@ class GateExplainer:
         """Explain why *gate_name* refused a signal.
 
         *gate_name*: one of the six gates, or the reason on record ("LOW_CONFIDENCE"); empty for what *decision* states.
-        A gate that did not decide is explained as if it were enforced. *decision* is the record ``signal.decided``,
-        *inputs* the record ``signal.inputs``. Raises InputError for a name that is neither.
+        A gate that did not decide is explained as if it were enforced. Where another check refused before it, sentence
+        and figures are the gate's, and the changes let the signal through both. *decision* is the record
+        ``signal.decided``, *inputs* the record ``signal.inputs``. Raises InputError for a name that is neither, for a
+        gate that passes, and for a *context* that is none.
         """
         made = inputs if isinstance(inputs, DecisionInputs) else recorded_inputs(inputs)
-        around = context if isinstance(context, DecisionContext) else msgspec.convert(
-            context or {}, DecisionContext
-        )
+        around = context if isinstance(context, DecisionContext) else _context(context or {})
         name = gate_name.strip()
         gate = name.removeprefix("GATE_").lower() if name.startswith("GATE_") else name  # COST is a reason of the guard
         if gate in GATES:
             enforced = made.gates_enforced | gate_bits((gate,))
-            return explain_inputs(msgspec.structs.replace(made, gates_enforced=enforced), around)
+            return _of_gate(gate, msgspec.structs.replace(made, gates_enforced=enforced), around)
         found = explain_inputs(made, around)
         known = {found.reason, _stated(decision), ""}
         if name.upper() not in known:
@@ -182,6 +185,30 @@ class GateExplainer:
                 f"gate_name = {brief(gate_name)}: the signal was {said}; give that, or one of {', '.join(GATES)}"
             )
         return found
+
+
+def _context(given: Mapping[str, Any]) -> DecisionContext:
+    try:
+        return msgspec.convert(given, DecisionContext)
+    except msgspec.ValidationError as error:
+        raise InputError(f"context = {brief(given)}: {error}; give the fields of DecisionContext") from None
+
+
+def _of_gate(gate: str, inputs: DecisionInputs, context: DecisionContext) -> Explanation:
+    """The decision explained by *gate*, which does not pass; InputError where it does."""
+    told = explain_inputs(inputs, context)
+    decision = Decision(inputs, context)
+    why = words.gate_reason(decision, gate)
+    if next(one for one in told.gates if one.gate == gate).passed:
+        raise InputError(f"gate_name = {gate!r}: the signal passes it: {why.sentence}")
+    if told.reason == f"GATE_{gate.upper()}":
+        return told
+    before = words.refusal_reason(decision).sentence
+    summary = f"{_name(inputs)} does not pass the {gate} gate: {why.sentence}. Before it, this refused: {before}."
+    return msgspec.structs.replace(
+        told, summary=summary, observed=_known(why.observed), limit=_known(why.limit), margin=_known(why.margin),
+        unit=why.unit,
+    )
 
 
 def _stated(decision: SignalDecision | Mapping[str, Any] | None) -> str:

@@ -85,7 +85,7 @@ def refusal_reason(decision: Decision) -> Why:
         return _by_guard(decision)
     reason = made.reason
     if reason.startswith("GATE_"):
-        return _by_gate(decision, reason.removeprefix("GATE_").lower())
+        return gate_reason(decision, reason.removeprefix("GATE_").lower())
     return _REASONS[reason](decision)
 
 
@@ -138,25 +138,32 @@ def _gate(decision: Decision) -> Why:
 
 
 def _symbol(decision: Decision) -> Why:
+    """The causes that bar the symbol; the figure of a cause that is the only one."""
     row, profile, market = decision.row, decision.profile, at.POLICY_MARKET
-    parts = []
+    parts: list[str] = []
+    figures: list[tuple[float, float, str, int]] = []
     if row[market + pol.IN_TAG] == TAG_BAD:
         parts.append("its record is tagged BAD")
     if row[at.RULES] and row[market + pol.IN_TRADES] >= MIN_TRADES:
-        for column, limit, worse, text in (
-            (pol.IN_WINRATE, pol.PROFILE_MIN_WINRATE, 1, "win rate {0:.2f}, at least {1:.2f} is asked for"),
-            (pol.IN_AVG_R, pol.PROFILE_MIN_AVG_R, 1, "average result {0:+.2f} R, at least {1:+.2f} R is asked for"),
-            (pol.IN_LOSSES, pol.PROFILE_BAD_STREAK, -1, "{0:.0f} losses in a row, fewer than {1:.0f} are asked for"),
+        for column, limit, bound, unit, text in (
+            (pol.IN_WINRATE, pol.PROFILE_MIN_WINRATE, AT_LEAST, "", "win rate {0:.2f}, at least {1:.2f} is asked for"),
+            (pol.IN_AVG_R, pol.PROFILE_MIN_AVG_R, AT_LEAST, "R",
+             "average result {0:+.2f} R, at least {1:+.2f} R is asked for"),
+            (pol.IN_LOSSES, pol.PROFILE_BAD_STREAK, AT_MOST, "losses",
+             "{0:.0f} losses in a row, fewer than {1:.0f} are asked for"),
         ):
-            value, bound = row[market + column], profile[limit]
-            if (value < bound) if worse > 0 else (value >= bound):
-                parts.append(text.format(value, bound))
+            value, asked = row[market + column], profile[limit]
+            if (value < asked) if bound == AT_LEAST else (value >= asked):
+                parts.append(text.format(value, asked))
+                figures.append((value, asked if bound == AT_LEAST else asked - 1.0, unit, bound))
     cost = row[market + pol.IN_COST_IN_R]
     if row[at.RULES] and cost > profile[pol.PROFILE_MAX_COST_R]:
         parts.append(f"a round trip costs {cost:.3f} R, {profile[pol.PROFILE_MAX_COST_R]:g} R is the most")
+        figures.append((cost, profile[pol.PROFILE_MAX_COST_R], "R", AT_MOST))
     if not parts and row[at.HELD_FIELDS]:
         parts.append("its readmission still waits")
-    return Why(f"the symbol is barred{': ' if parts else ''}{'; '.join(parts)}", *_NO_FIGURE)
+    figure = figures[0] if len(figures) == len(parts) == 1 else _NO_FIGURE
+    return Why(f"the symbol is barred{': ' if parts else ''}{'; '.join(parts)}", *figure)
 
 
 def _size(decision: Decision) -> Why:
@@ -238,7 +245,8 @@ def readings(decision: Decision) -> tuple[GateReading, ...]:
     return gate_readings(gate_inputs_of(decision.inputs.gates), gate_limits_of(decision.inputs.gate_limits))
 
 
-def _by_gate(decision: Decision, gate: str) -> Why:
+def gate_reason(decision: Decision, gate: str) -> Why:
+    """What *gate* says of the decision, with its figure and its limit."""
     reading = next(one for one in readings(decision) if one.gate == gate)
     if gate == "regime":
         return Why(gate_sentence(reading, decision), *_NO_FIGURE)

@@ -17,7 +17,7 @@ from quantum_trader.domain.errors import DataError, InputError, StateError
 from quantum_trader.engine.decision_inputs import DecisionInputs, recorded_inputs
 from quantum_trader.lab.explain.recorded import context_of, recorded_profile
 from quantum_trader.lab.explain.search import DecisionContext
-from quantum_trader.lab.shadows.judged_signals import SIGNAL_KINDS, JudgedSignals, judged_signals_of
+from quantum_trader.lab.shadows.judged_signals import JUDGED_KINDS, SIGNAL_KINDS, JudgedSignals, judged_signals_of
 
 if TYPE_CHECKING:
     from quantum_trader.journal.lake import Lake
@@ -29,6 +29,7 @@ _CHANGED: Final = (
     "training", "model", "halt.raised", "halt.cleared",
 )
 _EPOCH: Final = date(1970, 1, 1).toordinal()
+_Line = tuple[int, int, bytes]  # number, time, payload of a record
 
 
 class RecordedChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,14 +76,14 @@ def read_day(lake: Lake, day: str, window_days: int = WINDOW_DAYS) -> DayRecords
     begin_ns = midnight_of(day)
     end_ns = begin_ns + NS_PER_DAY
     lines = _lines(lake, end_ns - window_days * NS_PER_DAY, begin_ns, end_ns)
-    started = [msgspec.json.decode(payload)["data"] for _, payload in lines["run.started"]]
+    started = [msgspec.json.decode(payload)["data"] for _, _, payload in lines["run.started"]]
     signals = judged_signals_of(lines, str(lake.directory))
     found = _by_signal(lines, begin_ns)
     reasons = Counter(one["signal.decided"]["reason"] for one in found.values() if one["signal.decided"]["reason"])
     profile = recorded_profile(started[-1] if started else None)
     return DayRecords(
-        day=day, signals=signals, given=len(found), refusals=dict(sorted(reasons.items(), key=_most_first)),
-        refused=tuple(_refused(found, profile)),
+        day=day, signals=signals if len(signals) else None, given=len(found),
+        refusals=dict(sorted(reasons.items(), key=_most_first)), refused=tuple(_refused(found, profile)),
         changes=tuple(_changes(lines, begin_ns)), halts=_standing(lines),
     )
 
@@ -91,28 +92,28 @@ def _most_first(item: tuple[str, int]) -> tuple[int, str]:
     return -item[1], item[0]
 
 
-def _lines(lake: Lake, since_ns: int, begin_ns: int, end_ns: int) -> dict[str, list[tuple[int, bytes]]]:
+def _lines(lake: Lake, since_ns: int, begin_ns: int, end_ns: int) -> dict[str, list[_Line]]:
     """Records by kind, in order: signals since *since_ns*, changes since *begin_ns*, standing things from the start."""
-    names = ", ".join(f"'{kind}'" for kind in SIGNAL_KINDS)
+    names = ", ".join(f"'{kind}'" for kind in JUDGED_KINDS)
     changed = ", ".join(f"'{kind}'" for kind in _CHANGED if kind not in _STANDING)
     standing = ", ".join(f"'{kind}'" for kind in _STANDING)
-    columns = "select kind, ts_ns, payload, producer, seq from events where"
+    columns = "select kind, seq, ts_ns, payload, producer from events where"
     found = lake.sql(
-        f"select kind, ts_ns, payload from ({columns} kind in ({names}) and ts_ns >= ? and ts_ns < ? union all "
+        f"select kind, seq, ts_ns, payload from ({columns} kind in ({names}) and ts_ns >= ? and ts_ns < ? union all "
         f"{columns} kind in ({changed}) and ts_ns >= ? and ts_ns < ? union all {columns} kind in ({standing}) and "
         "ts_ns < ?) order by producer, seq", [since_ns, end_ns, begin_ns, end_ns, end_ns],
     )
-    lines: dict[str, list[tuple[int, bytes]]] = {kind: [] for kind in (*SIGNAL_KINDS, *_STANDING, *_CHANGED)}
-    for kind, ts_ns, payload in zip(*(column.to_pylist() for column in found.columns), strict=True):
-        lines[kind].append((ts_ns, payload.encode()))
+    lines: dict[str, list[_Line]] = {kind: [] for kind in (*JUDGED_KINDS, *_STANDING, *_CHANGED)}
+    for kind, number, ts_ns, payload in zip(*(column.to_pylist() for column in found.columns), strict=True):
+        lines[kind].append((number, ts_ns, payload.encode()))
     return lines
 
 
-def _by_signal(lines: Mapping[str, Sequence[tuple[int, bytes]]], begin_ns: int) -> dict[str, dict[str, dict[str, Any]]]:
+def _by_signal(lines: Mapping[str, Sequence[_Line]], begin_ns: int) -> dict[str, dict[str, dict[str, Any]]]:
     """The records of each signal of the day that was decided on, by kind."""
     found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for kind in SIGNAL_KINDS[:-1]:
-        for ts_ns, payload in lines[kind]:
+    for kind in SIGNAL_KINDS:
+        for _, ts_ns, payload in lines[kind]:
             if ts_ns >= begin_ns:
                 data = _data(kind, payload)
                 found[str(data.get("signal_id"))][kind] = data
@@ -142,11 +143,11 @@ def _refused(found: Mapping[str, Mapping[str, dict[str, Any]]], profile: tuple[f
 
 
 # ---- what stands and what changed ------------------------------------------------------------------------------------
-def _standing(lines: Mapping[str, Sequence[tuple[int, bytes]]]) -> dict[str, str]:
+def _standing(lines: Mapping[str, Sequence[_Line]]) -> dict[str, str]:
     """The kinds of halts that were raised and not cleared, and how each ends."""
     events = [
         (ts_ns, is_end, _data(kind, payload)) for is_end, kind in enumerate(("halt.raised", "halt.cleared"))
-        for ts_ns, payload in lines[kind]
+        for _, ts_ns, payload in lines[kind]
     ]
     held: dict[str, str] = {}
     for _, is_end, data in sorted(events, key=lambda one: one[:2]):
@@ -162,11 +163,11 @@ def waits_for_a_person(exit_path: str) -> bool:
     return exit_path.startswith("resume")
 
 
-def _changes(lines: Mapping[str, Sequence[tuple[int, bytes]]], begin_ns: int) -> list[RecordedChange]:
+def _changes(lines: Mapping[str, Sequence[_Line]], begin_ns: int) -> list[RecordedChange]:
     """What changed on the day, oldest first."""
     found = [
         (ts_ns, _change(iso(ts_ns), kind, _data(kind, payload)))
-        for kind in _CHANGED for ts_ns, payload in lines[kind] if ts_ns >= begin_ns
+        for kind in _CHANGED for _, ts_ns, payload in lines[kind] if ts_ns >= begin_ns
     ]
     return [one for _, one in sorted(found, key=lambda pair: pair[0])]
 

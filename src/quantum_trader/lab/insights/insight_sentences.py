@@ -16,7 +16,7 @@ from quantum_trader.lab.metrics.rendering import metric_text
 from quantum_trader.lab.metrics.values import WHOLE, MetricSnapshot
 from quantum_trader.lab.shadows.analysis import ShadowAnalysis
 from quantum_trader.lab.statements.claims import day_before
-from quantum_trader.lab.statements.language import Claim, Relation, Sentence
+from quantum_trader.lab.statements.language import Claim, ClaimRelation, Sentence
 
 SUMMARY: Final = "Summary"
 LEARNT: Final = "What was learnt"
@@ -65,12 +65,12 @@ def headline_sentences(figures: SpokenFigures) -> Iterator[Sentence]:
         yield Sentence(text=f"{ended} ended with a result of {{pnl_total}} and a win rate of {{win_rate}}.")
         yield from _against_the_day_before(figures)
     elif figures.known("trades"):
-        yield Sentence(text="No trade ended.", claims=(Claim(left="trades", relation=Relation.NONE),))
+        yield Sentence(text="No trade ended.", claims=(Claim(left="trades", relation=ClaimRelation.NONE),))
     if figures.some("signals"):
         share = " with an approval rate of {signals_allowed}" if figures.known("signals_allowed") else ""
         yield Sentence(text=f"The models gave {counted(figures, 'signals', 'signal', 'signals')}{share}.")
     elif figures.known("signals"):
-        yield Sentence(text="No signal came.", claims=(Claim(left="signals", relation=Relation.NONE),))
+        yield Sentence(text="No signal came.", claims=(Claim(left="signals", relation=ClaimRelation.NONE),))
 
 
 def _against_the_day_before(figures: SpokenFigures) -> Iterator[Sentence]:
@@ -81,7 +81,7 @@ def _against_the_day_before(figures: SpokenFigures) -> Iterator[Sentence]:
     unit = figures.snapshot.metrics["pnl_total"].unit if old is not None else Unit.USDT
     if old is None or new is None or metric_text(old, unit) == metric_text(new, unit):
         return
-    verb, relation = ("rose", Relation.ROSE) if new > old else ("fell", Relation.FELL)
+    verb, relation = ("rose", ClaimRelation.ROSE) if new > old else ("fell", ClaimRelation.FELL)
     yield Sentence(
         text=f"The result {verb} to {{pnl_total}} from {{pnl_total@{before}}} on {{date@{before}}}.",
         claims=(Claim(left="pnl_total", relation=relation, right=before),),

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from quantum_trader.domain.errors import DataError, require
 from quantum_trader.domain.fields import TimeNs
 from quantum_trader.domain.json_text import decode_json
-from quantum_trader.domain.private_files import read_bounded
+from quantum_trader.domain.private_files import read_plain
 from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.models.learned.artefact_arrays import read_arrays
 
@@ -64,7 +64,7 @@ class ModelEvidence(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     feature_names: tuple[str, ...] = ()
     leakage_checks: tuple[str, ...] = ()  # checks that were made
     leakage: tuple[LeakageFinding, ...] = ()  # what they found
-    rivals: dict[str, Floats] = {}  # other models' probabilities on the same samples, by model id
+    rivals: dict[str, Floats] = {}  # other models' probabilities on the same samples, by model id; no training fills it
     reference_features: Floats | None = None  # (k, features): a sample of what it was trained on, in order of time
 
     def __post_init__(self) -> None:
@@ -78,6 +78,8 @@ class ModelEvidence(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         require(bool(good.all()), "probabilities", self.probabilities[~good][:3], "must lie between 0 and 1")
         known = (self.labels == 0.0) | (self.labels == 1.0)
         require(bool(known.all()), "labels", self.labels[~known][:3], "are 0 or 1")
+        counts = (self.weights >= 0.0) & (self.weights < np.inf)
+        require(bool(counts.all()), "weights", self.weights[~counts][:3], "must be 0 or more, and finite")
         require(bool((self.ends_ns >= self.starts_ns).all()), "ends_ns", "before its start", "give whole spans")
         reference = self.reference_features
         fits = reference is None or (
@@ -175,7 +177,7 @@ def evidence_in(folder: Path, model_id: str) -> ModelEvidence:
     """The evidence in the *folder* of the model; DataError where there is none or it cannot be used."""
     path = folder / EVIDENCE_FILE
     try:
-        content = read_bounded(path, MOST_EVIDENCE_BYTES)
+        content = read_plain(path, MOST_EVIDENCE_BYTES)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be read: {error.strerror or error}; nothing is known of the model's predictions"

@@ -18,7 +18,7 @@ from quantum_trader.domain.clock import NS_PER_DAY, iso
 from quantum_trader.domain.errors import DataError, InputError, require
 from quantum_trader.lab.learning.drift import Drift, drift_of, drift_table
 from quantum_trader.lab.learning.evidence_file import ModelEvidence
-from quantum_trader.lab.learning.leakage_checks import LEAKAGE_CHECKS
+from quantum_trader.lab.learning.leakage_checks import RECORDED, needed_checks
 from quantum_trader.lab.learning.probability_scores import (
     AucDifference,
     LossDifference,
@@ -257,14 +257,17 @@ def own_checks(
 def _leakage_check(evidence: ModelEvidence, area: float, rules: ReadinessRules) -> ReadinessCheck:
     """No leakage: every check was made, none found anything, and the model is not too good to be true."""
     told = [one.told for one in evidence.leakage]
-    missing = [name for name in LEAKAGE_CHECKS if name not in evidence.leakage_checks]
+    needed = needed_checks(evidence.features_hash)
+    missing = [name for name in needed if name not in evidence.leakage_checks]
     if missing:
         told.append(f"was not checked for leakage by {', '.join(missing)}")
     if area > rules.implausible_auc:
         told.append(f"an AUC of {area:.3f} is not plausible for trades; look for a feature that knows the outcome")
+    recorded = "; its features are those that the journal recorded at the decisions, and are not computed again" \
+        if RECORDED in needed else ""
     return ReadinessCheck(
         name="leakage", passed=not told, value=float(len(told)), limit=0.0,
-        told=f"leakage: {'; '.join(told)}" if told else "no leakage was found",
+        told=f"leakage: {'; '.join(told)}" if told else f"no leakage was found{recorded}",
     )
 
 
@@ -312,8 +315,8 @@ def _paired(first: ModelEvidence, second: ModelEvidence) -> tuple[Floats, Floats
     _, mine, theirs = np.intersect1d(first.keys, second.keys, assume_unique=True, return_indices=True)
     if not len(mine):
         raise DataError(
-            f"models {first.model_id[:12]} and {second.model_id[:12]} have no out-of-sample sample in common; let the "
-            "training score the other one on its samples"
+            f"models {first.model_id[:12]} and {second.model_id[:12]} have no out-of-sample sample in common; train "
+            "one of them again on data that overlap with the other one's tests"
         )
     differ = int((first.labels[mine] != second.labels[theirs]).sum())
     if differ:

@@ -13,6 +13,7 @@ import msgspec
 from quantum_trader import __version__
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.private_files import make_private_folder, why_unwritable
+from quantum_trader.lab.learning.evidence_file import LeakageFinding
 from quantum_trader.lab.learning.evolution import EVIDENCE_P_VALUE
 from quantum_trader.lab.learning.leakage_checks import Recompute
 from quantum_trader.lab.learning.learning_result import LearnedOutcome, LearningDocument, load_learning, save_learning
@@ -54,6 +55,7 @@ class LearningPlan(msgspec.Struct, frozen=True, kw_only=True):
     horizon: str = ""
     exit: Exit = Exit()
     recompute: Recompute | None = None
+    recorded: tuple[LeakageFinding, ...] | None = None  # what `check_recorded` found; None: it was not made
 
     def identity(self, table: SampleTable) -> dict[str, Any]:
         """Every setting and fact that decides the models, by its dotted key, as plain values."""
@@ -136,7 +138,7 @@ def train_models(  # what is trained, on what, where and how
     trained = train_learners(table, plan.settings, steps, options)
     if trained is None:
         return None
-    leakage = check_leakage(table, plan.recompute)
+    leakage = check_leakage(table, plan.recompute, plan.recorded)
     facts = CardFacts(
         kind=plan.kind, name=plan.name, features_hash=plan.features_hash, training=identity,
         made_with=" ".join(f"{name} {number}" for name, number in versions.items()), created_ns=steps.begun_ns,

@@ -22,6 +22,7 @@ from quantum_trader.lab.learning.evolution import EVIDENCE_P_VALUE
 from quantum_trader.lab.learning.fold_results import LearnerResult
 from quantum_trader.lab.learning.leakage_checks import (
     FEATURE_TIMES,
+    RECORDED,
     SINGLE_FEATURE,
     TRUNCATION,
     Recompute,
@@ -69,11 +70,13 @@ class LeakageReport(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[LeakageFinding, ...]
 
 
-def check_leakage(table: SampleTable, recompute: Recompute | None) -> LeakageReport:
+def check_leakage(
+    table: SampleTable, recompute: Recompute | None, recorded: tuple[LeakageFinding, ...] | None = None
+) -> LeakageReport:
     """Look for features of *table* that know the future.
 
     *recompute* gives a sample's features from what was known at its start; None where that cannot be had, and then
-    the check by truncation is not made.
+    the check by truncation is not made. *recorded* is what :func:`check_recorded` found; None where it was not made.
     """
     checks, labels = [FEATURE_TIMES, SINGLE_FEATURE], table.labels.astype(np.float64)
     found = [
@@ -84,6 +87,9 @@ def check_leakage(table: SampleTable, recompute: Recompute | None) -> LeakageRep
         rows = np.unique(np.linspace(0, len(labels) - 1, TRUNCATED_ROWS).round().astype(np.int64)).tolist()
         found += check_truncation(table.names, table.rows.astype(np.float64), recompute, rows, tolerance=0.0)
         checks.append(TRUNCATION)
+    if recorded is not None:
+        found += recorded
+        checks.append(RECORDED)
     return LeakageReport(checks=tuple(sorted(checks)), findings=tuple(found))
 
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
 from quantum_trader.domain.errors import DataError
-from quantum_trader.domain.private_files import read_bounded
-from quantum_trader.lab.learning.evidence_file import (
-    EVIDENCE_FILE,
-    MOST_EVIDENCE_BYTES,
-    ModelEvidence,
-    decode_evidence,
-)
+from quantum_trader.lab.learning.evidence_file import ModelEvidence, decode_evidence
 from quantum_trader.lab.learning.evolution import ModelEvolutionTracker, ReadinessRules
 from quantum_trader.lab.registry import ModelRegistry
-from quantum_trader.lab.registry.disk import MODELS
 from quantum_trader.lab.registry.registry import CHAMPION
+from quantum_trader.models.learned.artefact import EVIDENCE_FILE
 
-_HOW: Final = "register a model with its evidence"
+_SHOWN: Final = 12  # digits of an id
 
 
 def registry_evidence(registry: ModelRegistry, name: str, kind: str) -> ModelEvidence:
@@ -26,21 +19,15 @@ def registry_evidence(registry: ModelRegistry, name: str, kind: str) -> ModelEvi
 
     Raises DataError for a model that may not be used, or without evidence.
     """
-    model_id = registry.resolve(name, kind)
-    checked = registry.verify_model(model_id, kind)
-    if checked.record is None or not checked.ok:
-        raise DataError(f"model {model_id[:12]}: {'; '.join(checked.troubles)}; {_HOW}")
-    stated = {file.name: file.sha256 for file in checked.record.files}.get(EVIDENCE_FILE)
-    if stated is None:
-        raise DataError(f"model {model_id[:12]}: has no {EVIDENCE_FILE}, which its predictions stand in; {_HOW}")
-    path = registry.folder / MODELS / model_id / EVIDENCE_FILE
-    try:
-        content = read_bounded(path, MOST_EVIDENCE_BYTES)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if hashlib.sha256(content).hexdigest() != stated:
-        raise DataError(f"{path}: was altered since it was verified; register the model again")
-    return decode_evidence(content, model_id, path)
+    model = registry.load_model(name, kind)
+    model_id = model.record.model_id
+    content = model.contents.get(EVIDENCE_FILE)
+    if content is None:
+        raise DataError(
+            f"model {model_id[:_SHOWN]}: has no {EVIDENCE_FILE}, which its predictions stand in; register a model with "
+            "its evidence"
+        )
+    return decode_evidence(content, model_id, f"model {model_id[:_SHOWN]}: {EVIDENCE_FILE}")
 
 
 def registry_tracker(

@@ -47,8 +47,8 @@ class LabelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def __post_init__(self) -> None:
         duration_ns(self.horizon, "--horizon")
-        require(0.1 <= self.width <= 10.0, "width", self.width, "must be 0.1 to 10 deviations")
-        require(1 <= self.every <= 10_000, "every", self.every, "must be 1 to 10,000 bars")
+        require(0.1 <= self.width <= 10.0, "--width", self.width, "must be 0.1 to 10 deviations")
+        require(1 <= self.every <= 10_000, "--every", self.every, "must be 1 to 10,000 bars")
 
     def horizon_ns(self, length_ns: int) -> int:
         """The horizon in nanoseconds; DataError where it is shorter than a bar."""

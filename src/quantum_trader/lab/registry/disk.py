@@ -7,6 +7,7 @@ an earlier one left unfinished is removed by the next.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -25,7 +26,7 @@ from quantum_trader.domain.private_files import (
 )
 from quantum_trader.journal.keys import SigningKey, new_private_key
 from quantum_trader.journal.segments import sync_folder
-from quantum_trader.lab.registry.record import MOST_BYTES, MOST_RECORD_BYTES, RECORD_FILE
+from quantum_trader.lab.registry.record import MOST_BYTES, MOST_FILES, MOST_RECORD_BYTES, RECORD_FILE
 from quantum_trader.lab.registry.state import RegistryState, decode_registry, encode_registry
 from quantum_trader.policy.policy_store_file import locked_store
 from quantum_trader.policy.storage import set_aside, write_atomically
@@ -37,6 +38,7 @@ MODELS: Final = "models"
 UNFINISHED: Final = "unfinished"
 MOST_STATE_BYTES: Final = 8 << 20
 _MODEL_FOLDER: Final = re.compile(r"[0-9a-f]{64}")
+_UNCHANGED: Final = "nothing was changed"
 _OTHERS_MAY: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -129,25 +131,42 @@ class RegistryFolder:
         return self.path / MODELS / model_id
 
     def model_ids(self) -> list[str]:
-        """The ids of the models that have a folder, in their order."""
-        with contextlib.suppress(FileNotFoundError):
-            return sorted(one.name for one in (self.path / MODELS).iterdir() if _MODEL_FOLDER.fullmatch(one.name))
-        return []
+        """The ids of the models that have a folder, in their order; StateError where they cannot be listed."""
+        folder = self.path / MODELS
+        try:
+            return sorted(one.name for one in folder.iterdir() if _MODEL_FOLDER.fullmatch(one.name))
+        except FileNotFoundError:
+            return []
+        except NotADirectoryError:
+            raise StateError(
+                f"{folder}: is no folder, and the models lie in one; name the folder of a registry with --registry, or "
+                "move the file away, then register or import the models again"
+            ) from None
+        except OSError as error:
+            raise StateError(f"{folder}: cannot be read: {error.strerror or error}; let this user read it") from None
 
     def record_content(self, model_id: str) -> bytes:
         """The model's ``model.json``; OSError where it cannot be read."""
         return _bounded(self.model_folder(model_id) / RECORD_FILE, MOST_RECORD_BYTES)
 
     def contents(self, model_id: str) -> dict[str, bytes]:
-        """Every file of the model but its record, by name; OSError where one cannot be read."""
+        """Every file of the model but its record, by name; OSError where one cannot be read, or there are too many."""
         found: dict[str, bytes] = {}
-        for path in sorted(self.model_folder(model_id).iterdir()):
+        folder = self.model_folder(model_id)
+        for path in sorted(folder.iterdir()):
+            if len(found) > MOST_FILES:
+                raise OSError(errno.EFBIG, f"it holds more than {MOST_FILES} files", str(folder))
             if path.name != RECORD_FILE:
                 found[path.name] = _bounded(path, MOST_BYTES)
         return found
 
     def write_model(self, model_id: str, record: bytes, contents: Mapping[str, bytes]) -> None:
         """Put the model in its place, whole or not at all; what lies there is set aside. StateError where it fails."""
+        self.prepare_model(model_id, record, contents)
+        self.place_model(model_id)
+
+    def prepare_model(self, model_id: str, record: bytes, contents: Mapping[str, bytes]) -> None:
+        """Write the model beside its place, so that :meth:`place_model` only renames it. StateError where it fails."""
         made, place = self.path / UNFINISHED / model_id, self.model_folder(model_id)
         with _told(place):
             make_private_folder(made)
@@ -158,6 +177,14 @@ class RegistryFolder:
                     os.fsync(file.fileno())
             sync_folder(made)
             make_private_folder(place.parent)
+
+    def place_model(self, model_id: str, changed: str = _UNCHANGED) -> None:
+        """Put the model that was prepared in its place; what lies there is set aside.
+
+        StateError where it fails, which says with *changed* what has changed so far.
+        """
+        made, place = self.path / UNFINISHED / model_id, self.model_folder(model_id)
+        with _told(place, changed):
             if os.path.lexists(place):
                 set_aside(place, "damaged")
             os.rename(made, place)
@@ -174,11 +201,11 @@ def _bounded(path: Path, most: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _told(place: Path) -> Iterator[None]:
-    """An OSError of the block as a StateError that names what could not be written."""
+def _told(place: Path, changed: str = _UNCHANGED) -> Iterator[None]:
+    """An OSError of the block as a StateError that names what could not be written, and what has *changed*."""
     try:
         yield
     except OSError as error:
         where = error.filename or place
-        raise StateError(f"{where}: cannot be written ({why_unwritable(Path(where), error)}); nothing was changed") \
+        raise StateError(f"{where}: cannot be written ({why_unwritable(Path(where), error)}); {changed}") \
             from error

@@ -17,7 +17,7 @@ import msgspec
 from quantum_trader.domain.errors import DataError, StateError
 from quantum_trader.domain.fields import TimeNs
 from quantum_trader.domain.json_text import decode_json
-from quantum_trader.domain.private_files import read_bounded, why_unwritable
+from quantum_trader.domain.private_files import read_plain, why_unwritable
 from quantum_trader.lab.registry.record import check_id
 from quantum_trader.policy.evidence import RolloutRules, look_at
 from quantum_trader.policy.storage import write_atomically
@@ -168,7 +168,7 @@ class OutcomeStore:
 
     def _read(self, path: Path) -> ModelOutcomes:
         try:
-            content = read_bounded(path, MOST_BYTES)
+            content = read_plain(path, MOST_BYTES)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
         if hashlib.sha256(content).hexdigest() != path.stem:

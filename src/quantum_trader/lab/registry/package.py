@@ -1,18 +1,23 @@
 """A model as one file: an uncompressed tar archive of its record and its files, the same bytes for the same model.
 
+A folder with one such file, or with the files of one, stands for it.
+
 An archive from elsewhere is read in memory, and nothing of it touches the disk before it is checked.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from quantum_trader.domain.errors import DataError, InputError
+from quantum_trader.domain.errors import DataError, InputError, escaped
+from quantum_trader.domain.private_files import read_plain
 from quantum_trader.lab.registry.record import (
     MOST_BYTES,
     MOST_FILES,
@@ -24,7 +29,11 @@ from quantum_trader.lab.registry.record import (
 )
 
 MOST_PACKAGE_BYTES: Final = MOST_BYTES + MOST_RECORD_BYTES + (1 << 20)
+PACKAGE_ENDING: Final = ".tar"
+_PICKLES: Final = (".pkl", ".pickle", ".joblib")
 _MODE: Final = 0o600
+_MOST_LISTED: Final = 10  # names of files in an error
+_SHOWN: Final = 12  # digits of an id in the name of a file
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +75,77 @@ def unpack_model(content: bytes, place: str) -> Package:
             f"{place}: holds more than the files of a model, or was not written by `registry export`; export it again"
         )
     return Package(signed=decode_record(record_content, place), record_content=record_content, contents=found)
+
+
+def package_at(path: Path) -> Package:
+    """The package in the file *path*; of a folder the one that it holds, or whose files it holds.
+
+    DataError as :func:`unpack_model`, and for a folder with none or several.
+    """
+    if not path.is_dir():
+        return unpack_model(_content(path, MOST_PACKAGE_BYTES), str(path))
+    names = sorted(one.name for one in path.iterdir())
+    if RECORD_FILE in names:
+        return _unpacked(path, names)
+    packages = [name for name in names if name.endswith(PACKAGE_ENDING)]
+    if len(packages) == 1:
+        return unpack_model(_content(path / packages[0], MOST_PACKAGE_BYTES), str(path / packages[0]))
+    if packages:
+        raise DataError(f"{path}: holds {len(packages)} packages: {_listed(packages)}; name one of them")
+    raise DataError(
+        f"{path}: holds no package: neither a file {PACKAGE_ENDING} of `registry export` nor {RECORD_FILE}; it holds "
+        f"{_listed(names) or 'nothing'}"
+    )
+
+
+def _unpacked(folder: Path, names: list[str]) -> Package:
+    """The package whose files lie in *folder* under these *names*."""
+    if len(names) > MOST_FILES + 1:
+        raise DataError(f"{folder}: holds more than {MOST_FILES} files")
+    contents, left = {}, MOST_BYTES
+    for name in names:
+        if name != RECORD_FILE:
+            contents[name] = _content(folder / name, left)
+            left -= len(contents[name])
+    record_content = _content(folder / RECORD_FILE, MOST_RECORD_BYTES)
+    return Package(
+        signed=decode_record(record_content, str(folder / RECORD_FILE)), record_content=record_content,
+        contents=contents,
+    )
+
+
+def _content(path: Path, most: int) -> bytes:
+    """The content of a file that a person names; DataError where it cannot be read."""
+    try:
+        return read_plain(path, most)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _listed(names: list[str]) -> str:
+    """*names* in a few words."""
+    more = len(names) - _MOST_LISTED
+    return ", ".join(map(escaped, names[:_MOST_LISTED])) + (f" and {more:,} more" if more > 0 else "")
+
+
+def package_file(target: Path, kind: str, model_id: str) -> Path:
+    """The file for the package of a model: *target*, or one that is named after the model in the folder *target*.
+
+    What is there says whether it is a folder; else a name without an ending is one.
+    """
+    is_folder = target.is_dir() or not (target.suffix or os.path.lexists(target))
+    return target / f"{kind}-{model_id[:_SHOWN]}{PACKAGE_ENDING}" if is_folder else target
+
+
+def ending_notice(file: Path) -> str:
+    """What to tell of a package with another ending than .tar; empty for .tar."""
+    if file.suffix == PACKAGE_ENDING:
+        return ""
+    what = "and no pickle: it runs no code, and only" if file.suffix in _PICKLES else "whatever its ending says:"
+    return (
+        f"{file}: is a package of this program (a tar archive of the model's record, signature and files), {what} "
+        "`registry import` reads it"
+    )
 
 
 def _members(content: bytes, place: str) -> dict[str, bytes]:

@@ -7,41 +7,52 @@ written on its card. Whether a pilot may trade is asked again in the run (``pilo
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quantum_trader.domain.errors import DataError
 from quantum_trader.lab.registry.kinds import PILOT
-from quantum_trader.models.learned.artefact import META_LABEL, SIGNAL, LearnedArtefact
+from quantum_trader.models.learned.artefact import META_LABEL, SIGNAL
 from quantum_trader.pilot.artefact import Artefact
-from quantum_trader.policy.pilot_evidence import unmet_seeds
+from quantum_trader.policy.pilot_evidence import SEEDS_COUNT, SEEDS_KEY, unmet_seeds
 
 if TYPE_CHECKING:
-    from quantum_trader.lab.learning.evidence_file import ModelEvidence
+    from quantum_trader.lab.learning.evolution import Readiness, ReadinessCheck
     from quantum_trader.lab.registry.registry import ModelRegistry
 
 
 def promotion_blockers(registry: ModelRegistry, kind: str, model_id: str) -> tuple[str, ...]:
-    """A sentence for each condition that the model does not meet; empty where it may become the champion of *kind*.
+    """A sentence for each condition that the model does not meet; empty where it may become the champion of *kind*."""
+    return model_readiness(registry, kind, model_id).blockers
 
-    A kind without conditions has none. Raises DataError where the model may not be used.
+
+def model_readiness(registry: ModelRegistry, kind: str, name: str) -> Readiness:
+    """Every condition that *kind* asks of a champion, and whether the model *name* meets it.
+
+    A kind without conditions has none. A model that may not be used is not ready, and says why. Raises DataError where
+    *name* means no model.
     """
-    if kind == PILOT:
-        artefact = registry.load_model(model_id, kind).artefact
-        assert isinstance(artefact, Artefact)
-        return tuple(one.text for one in unmet_seeds(artefact.card.metrics))
-    if kind not in (SIGNAL, META_LABEL):
-        return ()
-    from quantum_trader.lab.learning.evolution import ModelEvolutionTracker  # here: a live process does not load it
+    from quantum_trader.lab.learning.evolution import Readiness  # here: a live process does not load it
+    from quantum_trader.lab.learning.registry_evidence import registry_tracker
 
+    model_id = registry.resolve(name, kind)
+    if kind in (SIGNAL, META_LABEL):
+        return registry_tracker(registry, kind).is_ready_for_hamilton(model_id)
+    checks = _pilot_checks(registry, model_id) if kind == PILOT else ()
     champion = registry.state.aliases.get(kind, {}).get("champion", "")
-    tracker = ModelEvolutionTracker(lambda one: registered_evidence(registry, kind, one), lambda: champion)
-    return tracker.is_ready_for_hamilton(model_id).blockers
+    return Readiness(model_id=model_id, champion_id=champion, checks=checks, scores=None)
 
 
-def registered_evidence(registry: ModelRegistry, kind: str, model_id: str) -> ModelEvidence:
-    """What the evaluation of the model of *kind* left behind; DataError where it cannot be used."""
-    from quantum_trader.lab.learning.evidence_file import decode_evidence
+def _pilot_checks(registry: ModelRegistry, model_id: str) -> tuple[ReadinessCheck, ...]:
+    """What the card of a pilot says of the evaluation of all seeds of its training."""
+    from quantum_trader.lab.learning.evolution import ReadinessCheck
 
-    artefact = registry.load_model(model_id, kind).artefact
-    assert isinstance(artefact, LearnedArtefact)
-    return decode_evidence(artefact.evidence, model_id, Path(model_id))
+    try:
+        artefact = registry.load_model(model_id, PILOT).artefact
+    except DataError as error:
+        return (ReadinessCheck(name="model", passed=False, told=str(error)),)
+    assert isinstance(artefact, Artefact)
+    metrics = artefact.card.metrics
+    if unmet := unmet_seeds(metrics):
+        return tuple(ReadinessCheck(name="seeds", passed=False, told=one.text) for one in unmet)
+    told = f"{SEEDS_KEY} in the model's card: {metrics[SEEDS_KEY]:.2f}, over {metrics[SEEDS_COUNT]:g} seeds"
+    return (ReadinessCheck(name="seeds", passed=True, told=told, value=metrics[SEEDS_KEY], limit=0.0),)

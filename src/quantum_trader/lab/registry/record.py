@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.domain.errors import DataError, InputError, brief
+from quantum_trader.domain.errors import DataError, InputError, brief, escaped
 from quantum_trader.domain.fields import TimeNs
 from quantum_trader.domain.json_text import decode_json
 from quantum_trader.journal.keys import SigningKey, signed_by
@@ -66,6 +66,8 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for key, most in _LONGEST.items():
             if len(text := getattr(self, key)) > most:
                 raise InputError(f"{key} = {brief(text)}: must have at most {most:,} characters")
+            if not text.isprintable():
+                raise InputError(f"{key} = {brief(text)}: must be one line of printable characters")
         for parent in self.parents:
             check_id("parents", parent)
         names = [file.name for file in self.files]
@@ -160,4 +162,4 @@ def file_troubles(record: ModelRecord, contents: Mapping[str, bytes]) -> tuple[s
         elif hashlib.sha256(content).hexdigest() != file.sha256 or len(content) != file.size:
             found.append(f"{file.name} was altered: its SHA-256 is not the one in the record")
     extra = sorted(set(contents) - {file.name for file in record.files})
-    return (*found, *(f"{name} is not in the record" for name in extra))
+    return (*found, *(f"{escaped(name)} is not in the record" for name in extra))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.domain.errors import ConfigError, DataError, QuantumTraderError, StateError, brief
-from quantum_trader.domain.private_files import read_bounded, why_unwritable
+from quantum_trader.domain.errors import ConfigError, DataError, QuantumTraderError, StateError, brief, escaped
+from quantum_trader.domain.private_files import read_plain, why_unwritable
 from quantum_trader.journal.keys import SigningKey
 from quantum_trader.lab.registry.disk import REGISTRY_FILE, RegistryFolder
 from quantum_trader.lab.registry.kinds import KINDS, PILOT, ModelKind, ReadModel
-from quantum_trader.lab.registry.package import MOST_PACKAGE_BYTES, Package, pack_model, unpack_model
+from quantum_trader.lab.registry.package import Package, ending_notice, pack_model, package_at, package_file
 from quantum_trader.lab.registry.readiness import promotion_blockers
 from quantum_trader.lab.registry.record import (
     MOST_BYTES,
@@ -46,7 +47,7 @@ from quantum_trader.policy.storage import path_of, write_atomically
 CHAMPION: Final = ALIASES[0]
 SHORTEST_ID: Final = 6  # digits that may stand for a whole id
 OWN_KEY: Final = "registry"  # who trusts the registry's own key
-PACKAGE_ENDING: Final = ".tar"
+_STATED: Final = ("name", "data", "metrics")  # what a record repeats of a model: readers trust it
 _ARRAYS: Final = ("weights.npz", "arrays.npz")  # files that hold what was trained
 _log: Final = logging.getLogger(__name__)
 
@@ -197,9 +198,12 @@ class ModelRegistry:
             )
         return checked.record
 
-    def _examined(self, model_id: str) -> _Examined:
-        """Read and judge everything in the model's folder; StateError where the registry itself cannot be used."""
-        trusted = self.state.trusted
+    def _examined(self, model_id: str, key: str = "") -> _Examined:
+        """Read and judge everything in the model's folder, with *key* trusted too.
+
+        StateError where the registry itself cannot be used.
+        """
+        trusted = (*self.state.trusted, key) if key else self.state.trusted
         try:
             content = self._disk.record_content(model_id)
             signed = decode_record(content, RECORD_FILE)
@@ -214,8 +218,11 @@ class ModelRegistry:
         try:
             contents = self._disk.contents(model_id)
         except OSError as error:
-            contents = {}
-            troubles.append(f"{Path(error.filename or '').name} cannot be read: {error.strerror or error}")
+            name = escaped(Path(error.filename or "").name)
+            troubles.append(f"{name} cannot be read: {error.strerror or error}")
+            return _Examined(
+                verification=Verification(model_id=model_id, record=signed.record, troubles=tuple(troubles))
+            )
         model, found = self._read(signed.record, contents, self._disk.model_folder(model_id))
         return _Examined(
             verification=Verification(model_id=model_id, record=signed.record, troubles=(*troubles, *found)),
@@ -244,6 +251,9 @@ class ModelRegistry:
             return None, (
                 f"it reads the features {model.features_hash}, and the record states {record.features_hash}",
             )
+        for name in _STATED:
+            if _encoded(getattr(model, name)) != _encoded(getattr(record, name)):
+                return None, (f"the record and the model differ in their {name}",)
         return model, ()
 
     # ---- changing ----
@@ -292,20 +302,22 @@ class ModelRegistry:
     def export_model(self, name: str, target: Path | str, kind: str = PILOT) -> Path:
         """Write the model as one file with its signature; returns the file.
 
-        *target* is the file, or a folder that is there, in which the file gets the model's kind and id as its name.
-        Raises DataError for a model that may not be used, ConfigError where the file exists.
+        *target* is the file, or a folder, in which the file gets the model's kind and id as its name; a name without
+        an ending is a folder, which is made. A file with another ending than .tar is written with a notice in the log:
+        the format is always the same. Raises DataError for a model that may not be used, ConfigError where the file
+        exists.
         """
         found = self._examined(self.resolve(name, kind))
         record = self._record_of(found)
-        path = path_of("target", target)
-        if path.is_dir():
-            path /= f"{record.kind}-{record.model_id[:12]}{PACKAGE_ENDING}"
-        if path.exists():
+        path = package_file(path_of("target", target), record.kind, record.model_id)
+        if os.path.lexists(path):
             raise ConfigError(f"{path}: is there already; name another file")
         try:
             write_atomically(path, pack_model(found.record_content, found.contents))
         except OSError as error:
             raise StateError(f"{path}: cannot be written ({why_unwritable(path, error)})") from error
+        if notice := ending_notice(path):
+            _log.warning(notice)
         return path
 
     def import_model(
@@ -313,27 +325,28 @@ class ModelRegistry:
     ) -> RegisteredModel:
         """Take a model from a file that `export_model` wrote, with the signature that it has.
 
+        *source* may be a folder with one such file, or with the files of one that was unpacked.
         The key that signed it must be trusted, or be *trust*, which the registry trusts from then on; *actor* and
         *reason* are recorded with that. Raises DataError for a package that is damaged, altered, signed by another key
         or not for this program; nothing is taken then.
         """
         path = path_of("package", source)
-        try:
-            content = read_bounded(path, MOST_PACKAGE_BYTES)
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-        package = unpack_model(content, str(path))
+        package = package_at(path)
         record, key = package.signed.record, package.signed.key
         model = self._accepted(package, path, trust)
         with self._disk.locked():
             self._own_key()
-            if key not in self.state.trusted:
+            state = self.state
+            present = self._present(record.model_id, key)
+            if present is None:
+                self._disk.prepare_model(record.model_id, package.record_content, package.contents)
+            if key not in state.trusted:  # before the model is there, which is never without its key
                 author = Author(actor=actor, reason=reason or f"import of {record.model_id}", ts_ns=self._clock())
-                self._disk.write_state(trusting(self.state, author, key))
-            present = self._present(record.model_id)
+                self._disk.write_state(trusting(state, author, key))
             if present is not None:
                 return present
-            self._disk.write_model(record.model_id, package.record_content, package.contents)
+            told = "" if key in state.trusted else f"; the key {key} is trusted from now on; `distrust` undoes it"
+            self._disk.place_model(record.model_id, f"the model was not taken{told}")
         _log.info("%s: imported %s %s, signed by %s", self.folder, record.kind, record.model_id, key)
         return RegisteredModel(record=record, artefact=model.artefact, is_new=True)
 
@@ -432,11 +445,11 @@ class ModelRegistry:
             self._disk.write_state(after)
         return key
 
-    def _present(self, model_id: str) -> RegisteredModel | None:
-        """The model where it is there and whole; a damaged one is written anew."""
+    def _present(self, model_id: str, key: str = "") -> RegisteredModel | None:
+        """The model where it is there and whole; a damaged one is written anew. *key* is trusted, too."""
         if model_id not in self.model_ids():
             return None
-        found = self._examined(model_id)
+        found = self._examined(model_id, key)
         record = found.verification.record
         if not found.verification.ok or record is None or found.model is None:
             return None
@@ -451,9 +464,14 @@ def _signature_troubles(signed: SignedRecord, trusted: tuple[str, ...]) -> tuple
     return ()
 
 
+def _encoded(value: Any) -> bytes:
+    """A plain *value* in one way of writing, so that two can be compared."""
+    return msgspec.json.encode(value, order="deterministic")
+
+
 def _content(path: Path) -> bytes:
     """A file of a model that a person names."""
     try:
-        return read_bounded(path, MOST_BYTES)
+        return read_plain(path, MOST_BYTES)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}; name the folder of a model") from None

@@ -26,6 +26,8 @@ class MetaLabelTable(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     starts_ns: Ints  # the signal
     ends_ns: Ints  # when the result was known
     known_ns: Ints  # time of the newest datum in the row
+    gate_inputs: Floats  # (n, 10) models.gates.GateInputs, as the decision's own record has them; NaN: not recorded
+    record_numbers: Ints  # (n, 2) in the journal: of the record of the features, of that of the result
     signal_ids: tuple[str, ...]
     symbols: tuple[str, ...]  # of each signal
     models: tuple[str, ...]  # that gave each signal
@@ -53,7 +55,8 @@ def meta_label_rows(signals: JudgedSignals) -> MetaLabelTable:
     return MetaLabelTable(
         names=ENTRY_FEATURES, rows=signals.features[rows], labels=(signals.net_bps[rows] > 0.0).astype(np.int64),
         net_bps=signals.net_bps[rows], r=signals.r[rows], starts_ns=signals.ts_ns[rows], ends_ns=signals.end_ns[rows],
-        known_ns=signals.features_ns[rows], signal_ids=tuple(signals.signal_ids[at] for at in places),
+        known_ns=signals.features_ns[rows], gate_inputs=signals.gate_inputs[rows],
+        record_numbers=signals.record_numbers[rows], signal_ids=tuple(signals.signal_ids[at] for at in places),
         symbols=tuple(signals.symbols[at] for at in places), models=tuple(signals.models[at] for at in places),
         data_hash=signals.data_hash, left_out=len(signals) - len(places), damage=signals.damage,
     )

@@ -11,7 +11,7 @@ import msgspec
 from quantum_trader.lab.metrics.values import MetricKey
 from quantum_trader.lab.statements.claims import DAY, BoundClaim, is_true
 from quantum_trader.lab.statements.flaws import Flaw
-from quantum_trader.lab.statements.language import DIMENSIONS, Relation
+from quantum_trader.lab.statements.language import DIMENSIONS, ClaimRelation
 from quantum_trader.lab.statements.reading import Noun, Reading, Token, singular
 from quantum_trader.lab.statements.words import (
     CLASSES,
@@ -91,7 +91,7 @@ def _is_idiom(token: Token, reading: Reading) -> bool:
     return token.lower == "up" and before in _BEFORE_UP
 
 
-def _allowed(token: Token, words: list[Token]) -> frozenset[Relation] | None:
+def _allowed(token: Token, words: list[Token]) -> frozenset[ClaimRelation] | None:
     """The relations that *token* may rest on among the *words* of its clause; None where it compares nothing."""
     word, around = token.lower, {one.lower for one in words}
     relations = RELATIONS_OF.get(word)
@@ -99,17 +99,17 @@ def _allowed(token: Token, words: list[Token]) -> frozenset[Relation] | None:
         return None
     if word in SIGNIFICANCE_WORDS:
         denied = bool(around & DENIALS) or any(negates(one) for one in around)
-        return frozenset({Relation.NOT_SIGNIFICANT if denied else Relation.SIGNIFICANT})
+        return frozenset({ClaimRelation.NOT_SIGNIFICANT if denied else ClaimRelation.SIGNIFICANT})
     if word in _NONE and around & SIGNIFICANCE_WORDS:
         return None
     if word in TARGET_WORDS and not _says_how(word, around):
-        return frozenset({Relation.MEETS_TARGET} if around & _ON_TARGET else ())
+        return frozenset({ClaimRelation.MEETS_TARGET} if around & _ON_TARGET else ())
     if word in _TWICE:
-        return _factor(around, Relation.TWICE, Relation.MORE_THAN_TWICE, "more", "less")
+        return _factor(around, ClaimRelation.TWICE, ClaimRelation.MORE_THAN_TWICE, "more", "less")
     if word in _HALF:
-        return _factor(around, Relation.HALF, Relation.LESS_THAN_HALF, "less", "more")
+        return _factor(around, ClaimRelation.HALF, ClaimRelation.LESS_THAN_HALF, "less", "more")
     if word == "most" and not _follows_the(token, words):
-        return frozenset({Relation.MOST})
+        return frozenset({ClaimRelation.MOST})
     return relations
 
 
@@ -118,7 +118,9 @@ def _says_how(word: str, around: set[str]) -> bool:
     return any(RELATIONS_OF.get(one, frozenset()) & TARGET_RELATIONS for one in around - {word})
 
 
-def _factor(around: set[str], exact: Relation, beyond: Relation, beyond_word: str, other: str) -> frozenset[Relation]:
+def _factor(
+    around: set[str], exact: ClaimRelation, beyond: ClaimRelation, beyond_word: str, other: str
+) -> frozenset[ClaimRelation]:
     if other in around:
         return frozenset()
     return frozenset({beyond if beyond_word in around else exact})

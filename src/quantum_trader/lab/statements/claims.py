@@ -12,21 +12,21 @@ from quantum_trader.domain.errors import InputError
 from quantum_trader.lab.metrics.metric import BetterWhen, Metric, Unit
 from quantum_trader.lab.metrics.rendering import metric_text
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot, MetricValue
-from quantum_trader.lab.statements.language import Claim, Relation, is_day, read_reference
+from quantum_trader.lab.statements.language import Claim, ClaimRelation, is_day, read_reference
 from quantum_trader.lab.statements.words import CHANGES, EXTREMES
 
 SIGNED_UNITS: Final = frozenset({Unit.USDT, Unit.R, Unit.BPS})
 DAY: Final = "day"  # the dimension of an extreme over the days of the snapshot
 _ALONE: Final = frozenset({
-    Relation.ABOVE_TARGET, Relation.BELOW_TARGET, Relation.MEETS_TARGET, Relation.MISSES_TARGET, Relation.GAIN,
-    Relation.LOSS, Relation.NONE, Relation.ALL, Relation.MOST,
+    ClaimRelation.ABOVE_TARGET, ClaimRelation.BELOW_TARGET, ClaimRelation.MEETS_TARGET, ClaimRelation.MISSES_TARGET,
+    ClaimRelation.GAIN, ClaimRelation.LOSS, ClaimRelation.NONE, ClaimRelation.ALL, ClaimRelation.MOST,
 })  # of one value
 
 
 class BoundClaim(msgspec.Struct, frozen=True, kw_only=True):
     """A claim with its figures found: *right* where it compares two, *among* where it is an extreme *over* them."""
 
-    relation: Relation
+    relation: ClaimRelation
     left: MetricKey
     right: MetricKey | None = None
     over: str = ""
@@ -58,7 +58,7 @@ def bind(claim: Claim, snapshot: MetricSnapshot) -> BoundClaim:
         return BoundClaim(relation=claim.relation, left=left)
     if claim.relation in EXTREMES:
         return _bind_extreme(claim, left, snapshot)
-    if not claim.right and claim.relation in (Relation.SIGNIFICANT, Relation.NOT_SIGNIFICANT):
+    if not claim.right and claim.relation in (ClaimRelation.SIGNIFICANT, ClaimRelation.NOT_SIGNIFICANT):
         return BoundClaim(relation=claim.relation, left=left)
     right = _right_side(claim, left, snapshot)
     if snapshot.metrics[right.metric].unit is not snapshot.metrics[left.metric].unit:
@@ -109,7 +109,7 @@ def is_true(claim: BoundClaim, snapshot: MetricSnapshot) -> bool:
     found = [one for one in values if one is not None]
     if claim.relation in EXTREMES:
         return _is_extreme(claim, found[1:], found[0], metric)
-    if claim.relation in (Relation.SIGNIFICANT, Relation.NOT_SIGNIFICANT):
+    if claim.relation in (ClaimRelation.SIGNIFICANT, ClaimRelation.NOT_SIGNIFICANT):
         return _bounds_say(claim, found, metric)
     if claim.right is None:
         return _OF_ONE[claim.relation](_number(found[0]), metric)
@@ -141,8 +141,8 @@ def _better(left: float, right: float, metric: Metric) -> int:
 
 
 def _is_extreme(claim: BoundClaim, among: list[MetricValue], left: MetricValue, metric: Metric) -> bool:
-    compare = _better if claim.relation in (Relation.BEST, Relation.WORST) else _order
-    sign = 1 if claim.relation in (Relation.BEST, Relation.HIGHEST) else -1
+    compare = _better if claim.relation in (ClaimRelation.BEST, ClaimRelation.WORST) else _order
+    sign = 1 if claim.relation in (ClaimRelation.BEST, ClaimRelation.HIGHEST) else -1
     others = [one for one in among if one.key != left.key]
     return all(sign * compare(_number(left), _number(one), metric) > 0 for one in others)
 
@@ -158,7 +158,7 @@ def _bounds_say(claim: BoundClaim, found: list[MetricValue], metric: Metric) -> 
     if low is None or high is None or other_low is None or other_high is None:
         return False
     apart = low > other_high or high < other_low
-    return apart is (claim.relation is Relation.SIGNIFICANT)
+    return apart is (claim.relation is ClaimRelation.SIGNIFICANT)
 
 
 def _ratio(left: float, right: float, low: float, high: float) -> bool:
@@ -172,30 +172,30 @@ def _at_target(value: float, metric: Metric) -> int:
     return 1 if _better(value, metric.target, metric) >= 0 else -1
 
 
-_OF_ONE: Final[dict[Relation, Callable[[float, Metric], bool]]] = {
-    Relation.ABOVE_TARGET: lambda a, m: m.target is not None and _order(a, m.target, m) > 0,
-    Relation.BELOW_TARGET: lambda a, m: m.target is not None and _order(a, m.target, m) < 0,
-    Relation.MEETS_TARGET: lambda a, m: _at_target(a, m) > 0,
-    Relation.MISSES_TARGET: lambda a, m: _at_target(a, m) < 0,
-    Relation.GAIN: lambda a, m: is_signed(m) and _order(a, 0.0, m) > 0,
-    Relation.LOSS: lambda a, m: is_signed(m) and _order(a, 0.0, m) < 0,
-    Relation.NONE: lambda a, m: a == 0.0 and m.unit in (Unit.COUNT, Unit.SHARE, Unit.USDT),
-    Relation.ALL: lambda a, m: a == 1.0 and m.unit is Unit.SHARE,
-    Relation.MOST: lambda a, m: m.unit is Unit.SHARE and _order(a, 0.5, m) > 0,
+_OF_ONE: Final[dict[ClaimRelation, Callable[[float, Metric], bool]]] = {
+    ClaimRelation.ABOVE_TARGET: lambda a, m: m.target is not None and _order(a, m.target, m) > 0,
+    ClaimRelation.BELOW_TARGET: lambda a, m: m.target is not None and _order(a, m.target, m) < 0,
+    ClaimRelation.MEETS_TARGET: lambda a, m: _at_target(a, m) > 0,
+    ClaimRelation.MISSES_TARGET: lambda a, m: _at_target(a, m) < 0,
+    ClaimRelation.GAIN: lambda a, m: is_signed(m) and _order(a, 0.0, m) > 0,
+    ClaimRelation.LOSS: lambda a, m: is_signed(m) and _order(a, 0.0, m) < 0,
+    ClaimRelation.NONE: lambda a, m: a == 0.0 and m.unit in (Unit.COUNT, Unit.SHARE, Unit.USDT),
+    ClaimRelation.ALL: lambda a, m: a == 1.0 and m.unit is Unit.SHARE,
+    ClaimRelation.MOST: lambda a, m: m.unit is Unit.SHARE and _order(a, 0.5, m) > 0,
 }
-_OF_TWO: Final[dict[Relation, Callable[[float, float, Metric], bool]]] = {
-    Relation.ROSE: lambda a, b, m: _order(a, b, m) > 0,
-    Relation.FELL: lambda a, b, m: _order(a, b, m) < 0,
-    Relation.UNCHANGED: lambda a, b, m: _order(a, b, m) == 0,
-    Relation.IMPROVED: lambda a, b, m: _better(a, b, m) > 0,
-    Relation.WORSENED: lambda a, b, m: _better(a, b, m) < 0,
-    Relation.ABOVE: lambda a, b, m: _order(a, b, m) > 0,
-    Relation.BELOW: lambda a, b, m: _order(a, b, m) < 0,
-    Relation.EQUAL: lambda a, b, m: _order(a, b, m) == 0,
-    Relation.BETTER: lambda a, b, m: _better(a, b, m) > 0,
-    Relation.WORSE: lambda a, b, m: _better(a, b, m) < 0,
-    Relation.TWICE: lambda a, b, m: _ratio(a, b, 1.95, 2.05),
-    Relation.MORE_THAN_TWICE: lambda a, b, m: _ratio(a, b, 2.0, float("inf")) and a > 2.0 * b,
-    Relation.HALF: lambda a, b, m: _ratio(a, b, 0.475, 0.525),
-    Relation.LESS_THAN_HALF: lambda a, b, m: _ratio(a, b, 0.0, 0.5),
+_OF_TWO: Final[dict[ClaimRelation, Callable[[float, float, Metric], bool]]] = {
+    ClaimRelation.ROSE: lambda a, b, m: _order(a, b, m) > 0,
+    ClaimRelation.FELL: lambda a, b, m: _order(a, b, m) < 0,
+    ClaimRelation.UNCHANGED: lambda a, b, m: _order(a, b, m) == 0,
+    ClaimRelation.IMPROVED: lambda a, b, m: _better(a, b, m) > 0,
+    ClaimRelation.WORSENED: lambda a, b, m: _better(a, b, m) < 0,
+    ClaimRelation.ABOVE: lambda a, b, m: _order(a, b, m) > 0,
+    ClaimRelation.BELOW: lambda a, b, m: _order(a, b, m) < 0,
+    ClaimRelation.EQUAL: lambda a, b, m: _order(a, b, m) == 0,
+    ClaimRelation.BETTER: lambda a, b, m: _better(a, b, m) > 0,
+    ClaimRelation.WORSE: lambda a, b, m: _better(a, b, m) < 0,
+    ClaimRelation.TWICE: lambda a, b, m: _ratio(a, b, 1.95, 2.05),
+    ClaimRelation.MORE_THAN_TWICE: lambda a, b, m: _ratio(a, b, 2.0, float("inf")) and a > 2.0 * b,
+    ClaimRelation.HALF: lambda a, b, m: _ratio(a, b, 0.475, 0.525),
+    ClaimRelation.LESS_THAN_HALF: lambda a, b, m: _ratio(a, b, 0.0, 0.5),
 }

@@ -10,12 +10,14 @@ from quantum_trader.lab.metrics.metric import Metric, Unit
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot
 from quantum_trader.lab.statements.checker import check_sentence
 from quantum_trader.lab.statements.claims import BoundClaim, day_before, is_signed, is_true
-from quantum_trader.lab.statements.language import Claim, Relation, Sentence
+from quantum_trader.lab.statements.language import Claim, ClaimRelation, Sentence
 
 MOST_OF_A_GROUP: Final = 8
 _PREPOSITION: Final = re.compile(r" (?:of|to|by|in|at|for|on|that|trained) ")
-_VERBS: Final = {Relation.ROSE: "rose to", Relation.FELL: "fell to", Relation.UNCHANGED: "was unchanged at"}
-_TARGETS: Final = {Relation.MEETS_TARGET: "meets", Relation.MISSES_TARGET: "misses"}
+_VERBS: Final = {
+    ClaimRelation.ROSE: "rose to", ClaimRelation.FELL: "fell to", ClaimRelation.UNCHANGED: "was unchanged at",
+}
+_TARGETS: Final = {ClaimRelation.MEETS_TARGET: "meets", ClaimRelation.MISSES_TARGET: "misses"}
 
 
 def daily_sentences(snapshot: MetricSnapshot) -> list[tuple[str, list[Sentence]]]:
@@ -87,7 +89,7 @@ def _extremes(metric: Metric, snapshot: MetricSnapshot) -> Iterable[Sentence]:
             if one.key.metric == metric.id and one.key.day == snapshot.day and one.value is not None
             and [name for name, _ in one.key.where] == [dimension.value]
         ]
-        for relation in (Relation.BEST, Relation.WORST):
+        for relation in (ClaimRelation.BEST, ClaimRelation.WORST):
             for key in keys:
                 bound = BoundClaim(relation=relation, left=key, over=dimension.value, among=tuple(keys))
                 if len(keys) < 2 or not is_true(bound, snapshot):

@@ -11,7 +11,7 @@ from quantum_trader.lab.metrics.rendering import metric_text
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey
 from quantum_trader.lab.statements.claims import day_before, is_signed
 from quantum_trader.lab.statements.flaws import Flaw
-from quantum_trader.lab.statements.language import DIMENSIONS, Relation
+from quantum_trader.lab.statements.language import DIMENSIONS, ClaimRelation
 from quantum_trader.lab.statements.reading import Noun, Reading, Token, index_of
 from quantum_trader.lab.statements.words import (
     BEFORE_A_FIGURE,
@@ -252,7 +252,7 @@ def _signs_agree(reading: Reading, token: Token, sign: int) -> bool:
     if not results and not keys:
         results = _named_results(reading, token)
     if not results:
-        wanted = Relation.GAIN if sign > 0 else Relation.LOSS
+        wanted = ClaimRelation.GAIN if sign > 0 else ClaimRelation.LOSS
         return any(one.relation is wanted for one in reading.claims) and not keys
     return all(_sign(reading, key) == sign for key in results)
 

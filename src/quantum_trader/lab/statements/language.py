@@ -24,7 +24,7 @@ _FILTER: Final = re.compile(r"([a-z]+)=([^{}|@,=]+)")
 _DATE: Final = re.compile(r"date(?:@(\d{4}-\d{2}-\d{2}))?", re.ASCII)
 
 
-class Relation(StrEnum):
+class ClaimRelation(StrEnum):
     """What a claim says of its left value; ``lab.statements.claims`` says when each is true."""
 
     ROSE = "rose"
@@ -66,7 +66,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     left: str
-    relation: Relation
+    relation: ClaimRelation
     right: str = ""
 
 

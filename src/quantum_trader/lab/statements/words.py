@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from quantum_trader.lab.statements.language import Relation
+from quantum_trader.lab.statements.language import ClaimRelation
 
 
 def _words(text: str) -> frozenset[str]:
@@ -138,11 +138,11 @@ class WordClass(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     words: frozenset[str]
-    relations: frozenset[Relation]
+    relations: frozenset[ClaimRelation]
 
 
 def _class(name: str, relations: str, text: str) -> WordClass:
-    return WordClass(name=name, words=_words(text), relations=frozenset(map(Relation, relations.split())))
+    return WordClass(name=name, words=_words(text), relations=frozenset(map(ClaimRelation, relations.split())))
 
 
 _COMPARATIVES: Final = """
@@ -266,16 +266,16 @@ CLASSES: Final = (
         indistinguishable
     """),
 )
-RELATIONS_OF: Final[dict[str, frozenset[Relation]]] = {  # comparing word -> relations that it may rest on
+RELATIONS_OF: Final[dict[str, frozenset[ClaimRelation]]] = {  # comparing word -> relations that it may rest on
     word: frozenset().union(*(one.relations for one in CLASSES if word in one.words))
     for word in frozenset().union(*(one.words for one in CLASSES))
 }
 TARGET_RELATIONS: Final = next(one.relations for one in CLASSES if one.name == "target")
 TARGET_WORDS: Final = next(one.words for one in CLASSES if one.name == "target")
 SIGNIFICANCE_WORDS: Final = next(one.words for one in CLASSES if one.name == "significance")
-EXTREMES: Final = frozenset({Relation.BEST, Relation.WORST, Relation.HIGHEST, Relation.LOWEST})
+EXTREMES: Final = frozenset({ClaimRelation.BEST, ClaimRelation.WORST, ClaimRelation.HIGHEST, ClaimRelation.LOWEST})
 CHANGES: Final = frozenset(
-    {Relation.ROSE, Relation.FELL, Relation.UNCHANGED, Relation.IMPROVED, Relation.WORSENED}
+    {ClaimRelation.ROSE, ClaimRelation.FELL, ClaimRelation.UNCHANGED, ClaimRelation.IMPROVED, ClaimRelation.WORSENED}
 )
 DENIALS: Final = _words("not no cannot insignificant indistinguishable luck lucky chance coincidence")  # significance
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from quantum_trader.domain.errors import ConfigError, DataError, InputError, brief, require
 from quantum_trader.domain.fields import Finite, TimeNs
 from quantum_trader.domain.json_text import decode_json
-from quantum_trader.domain.private_files import read_bounded
+from quantum_trader.domain.private_files import read_plain
 from quantum_trader.market.arrays import Floats
 from quantum_trader.market.intervals import INTERVALS
 from quantum_trader.models.entry_features import ENTRY_FEATURES, ENTRY_FEATURES_HASH
@@ -214,7 +214,7 @@ def read_learned_files(folder: Path) -> dict[str, bytes]:
     contents = {}
     for name in LEARNED_FILES:
         try:
-            contents[name] = read_bounded(folder / name, MOST_BYTES)
+            contents[name] = read_plain(folder / name, MOST_BYTES)
         except OSError as error:
             why = error.strerror or error
             raise DataError(f"{folder / name}: cannot be read: {why}; name the folder of a trained model") from None
