@@ -183,7 +183,8 @@ def _of_orders(by_kind: dict[str, list[Line]]) -> dict[str, list[Row]]:
     proposals = [one.row(source=one["source"], refused=False) for one in by_kind["trade.intent"] + by_kind["intent"]]
     proposals += [one.row(source=one["intent"]["source"], refused=True) for one in by_kind["risk.denied"]]
     funding = [one.row(amount=one["amount"], rate=one["rate"]) for one in by_kind["funding.paid"]]
-    return {"fills": fills, "orders": orders, "proposals": proposals, "funding": funding}
+    latencies = [one for one in orders if one["latency"] is not None]
+    return {"fills": fills, "orders": orders, "latencies": latencies, "proposals": proposals, "funding": funding}
 
 
 def _stretches(
@@ -493,7 +494,7 @@ BY_ID: dict[str, Callable[[Rows], Value]] = {
     "maker_share": lambda rows: math.fsum(one["notional"] for one in rows if one["liquidity"] == "maker")
     / math.fsum(one["notional"] for one in rows) if rows else None,
     "fee_share": quotient(total("fees"), lambda rows: _sum(
-        [max(one["pnl"] + one["fees"] - one["funding"], 0.0) for one in rows if one["funding"] is not None]
+        [max(one["pnl"] + one["fees"] - (one["funding"] or 0.0), 0.0) for one in rows]
     )),
     "shadow_cost_bps": mean("cost"), "spread": mean("spread_bps"), "volume_ratio": mean("volume_ratio"),
     "market_volatility": mean("volatility"),

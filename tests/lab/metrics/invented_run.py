@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from datetime import date
 from pathlib import Path
@@ -13,6 +14,16 @@ from tests.lab.metrics.independent import DAY_NS, day_of
 from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.engine.record_types import DATA_TYPES, OPEN
 from quantum_trader.journal.event_logger import EventLogger
+from quantum_trader.journal.kinds import (
+    DecisionEvent,
+    Event,
+    FillEvent,
+    IntentEvent,
+    OrderEvent,
+    PolicyEvent,
+    SignalEvent,
+    TradeEvent,
+)
 from quantum_trader.lab.metrics.queries import midnight_ns
 
 SYMBOLS = ("BTCUSDT", "1000PEPEUSDT", "ETHUSDT")
@@ -58,6 +69,7 @@ class InventedRun:
     def __init__(self, seed: int, first_day: str, days: int) -> None:
         self.chance, self.days = random.Random(seed), days
         self.first_ns = midnight_ns(date.fromisoformat(first_day))
+        self.logged: list[Event] = []  # by another program, with ids and traces that the run has too
         self.lines: list[tuple[int, str, str, str, dict[str, Any]]] = []  # time, kind, trace, symbol, data
 
     def write(self, state: Path) -> Path:
@@ -70,12 +82,19 @@ class InventedRun:
         for number in range(2 * self.days):
             self._pilot_and_models(number)
             self._system(number)
+            self._outside(number)
         self.append(state, self.lines)
+        self.logged = []
         return state
 
     def append(self, state: Path, lines: list[tuple[int, str, str, str, dict[str, Any]]]) -> None:
         """Write *lines* in order of time, records as the engine writes them and typed events as they are."""
-        with EventLogger(state / "journal", ring_bytes=1 << 20) as logger:
+        with (
+            EventLogger(state / "journal", ring_bytes=1 << 20) as logger,
+            EventLogger(state / "journal", "other", ring_bytes=1 << 20) as other,
+        ):
+            for event in self.logged:
+                other.log(event)
             for number, (ts_ns, kind, trace, symbol, data) in enumerate(sorted(lines, key=lambda one: one[0])):
                 head = {"trace_id": trace, "symbol": symbol, "ts_ns": ts_ns}
                 content: dict[str, Any] = {**head, **data}
@@ -109,7 +128,7 @@ class InventedRun:
 
     def _signal(self, number: int) -> None:
         c, ts_ns, name, trace = self.chance, self.time(), f"s{number}", f"t{number}"
-        symbol, said = c.choice(SYMBOLS), round(c.random(), 1)  # one decimal: ties
+        symbol, said = c.choice(SYMBOLS), round(c.random(), c.choice((1, 2)))  # ties, and edges of bins
         allowed, known = c.random() < 0.5, c.random() < 0.9
         self.add(ts_ns, "signal.generated", {
             "signal_id": name, "action": "LONG", "confidence": said, "consensus": c.random(), "model": c.choice("ab"),
@@ -169,6 +188,27 @@ class InventedRun:
             "exit_reason": c.choice(("STOP", "SIGNAL_FLIP")), "regime_entry": c.choice((*REGIMES, "")),
             "model": c.choice("ab"), "confidence": 0.5, "bars_held": 3,
         }, trace if c.random() < 0.9 else "", symbol)
+
+    def _outside(self, number: int) -> None:
+        """Events that another program logs."""
+        c, ts_ns = self.chance, self.time()
+        head: dict[str, Any] = {"trace_id": f"t{number}", "symbol": c.choice(SYMBOLS), "ts_ns": ts_ns}
+        self.logged += [
+            SignalEvent(**head, signal_id=f"s{number}", side="LONG", confidence=c.random(), consensus=c.random(),
+                        model="outside", features_ts_ns=ts_ns),
+            DecisionEvent(**head, signal_id=f"s{number}", decision=c.choice(("ALLOWED", "BLOCKED")), reason="",
+                          confidence=0.5, feature_times={}),
+            IntentEvent(**head, intent_id=f"i{number}", side="LONG", qty=1.0, reference_price=1.0, stop_price=0.0,
+                        reduce_only=False, leverage=1.0),
+            OrderEvent(**head, client_order_id=f"o{number}-0", status=c.choice(("NEW", "REJECTED"))),
+            FillEvent(
+                **head, fill_id="f", client_order_id=f"o{number}-0", side="SELL", qty=1.0, price=c.uniform(1.0, 9.0),
+                fee=c.choice((0.1, math.nan)), liquidity="maker", slippage_bps=c.choice((3.0, math.nan)),
+            ),
+            TradeEvent(**head, trade_id="x", side="LONG", pnl=c.gauss(0.0, 5.0), r_multiple=c.choice((0.5, math.nan)),
+                       fees=0.1, exit_reason="STOP", bars_held=1),
+            PolicyEvent(**head, policy_hash="h", risk_pct=1.0, min_confidence=0.5),
+        ]
 
     def _later(self, ts_ns: int) -> int:
         last = self.first_ns + self.days * DAY_NS - 1

@@ -24,6 +24,7 @@ DAYS: Final = "days"  # in the place of a relation's name: the condition on ts_n
 INTERVALS: Final = ("", "wilson", "mean", "share")
 OF_MEANS: Final = ("mean", "share")
 _MEAN: Final = re.compile(r"f?avg\((?P<inner>.+?)\)(?: filter \(where (?P<where>.+)\))?")
+_MEAN_OF_SUMS: Final = re.compile(r"fsum\((?P<total>.+)\) / sum\((?P<count>.+)\)")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _BRACED: Final = re.compile(r"\{([a-z_0-9]+)\}")
 _KEYS: Final = ("relations", "metrics")
@@ -43,9 +44,10 @@ class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Averaged(msgspec.Struct, frozen=True):
-    """What a mean is taken of, as SQL, and over which rows."""
+    """What a mean is made of, as SQL of one row: the sum and the count of what is averaged, over which rows."""
 
-    inner: str
+    total: str
+    count: str
     where: str
 
 
@@ -74,7 +76,7 @@ class Catalogue:
             raise ConfigError(f"metric {metric.id}: interval = {metric.interval!r}: choose wilson, mean or share")
         if metric.interval in OF_MEANS and averaged(metric) is None:
             raise ConfigError(
-                f"metric {metric.id}: interval = {metric.interval!r}: value: must be favg(...), with or without filter"
+                f"metric {metric.id}: interval = {metric.interval!r}: value: must be favg(...) or fsum(...) / sum(...)"
             )
 
     def rows_sql(self, name: str, days: str, inside: tuple[str, ...] = ()) -> str:
@@ -116,8 +118,12 @@ class Catalogue:
 
 def averaged(metric: Metric) -> Averaged | None:
     """What *metric* is the mean of; None where it is no mean."""
-    found = _MEAN.fullmatch(metric.value.strip())
-    return Averaged(found["inner"], found["where"] or "true") if found is not None else None
+    value = metric.value.strip()
+    if (found := _MEAN.fullmatch(value)) is not None:
+        inner, where = found["inner"], found["where"] or "true"
+        return Averaged(inner, f"case when ({inner}) is not null then 1 end", where)
+    found = _MEAN_OF_SUMS.fullmatch(value)
+    return Averaged(found["total"], found["count"], "true") if found is not None else None
 
 
 def _nearest(name: str, known: Mapping[str, object]) -> str:

@@ -119,8 +119,8 @@ def mean_errors(average: Averaged) -> str:
     ``lab.learning.probability_scores`` for blocks.
     """
     return (
-        f"with parts as (select key, day, count({average.inner}) as n, fsum({average.inner}) as s from rows "
-        f"where ({average.where}) and ({average.inner}) is not null group by key, day), "
+        f"with parts as (select key, day, sum({average.count}) as n, fsum({average.total}) as s from rows "
+        f"where {average.where} group by key, day having sum({average.count}) > 0), "
         "means as (select key, fsum(s) / sum(n) as mean, sum(n) as total, count(*) as days, "
         "sum(n) * sum(n) / sum(n * n) as effective from parts group by key) "
         "select key, any_value(effective) as effective, "
