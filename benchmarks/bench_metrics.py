@@ -22,7 +22,7 @@ from quantum_trader.lab.metrics.finished_days import FOLDER
 
 EVENTS = 10_000_000
 BUILD = Path(__file__).resolve().parent.parent / "build"
-GROUP_BY = "select day, kind, count(*) as events from events group by day, kind"
+GROUP_BY = "select day, kind, symbol, count(*) as events from events group by day, kind, symbol"
 _ID = re.compile(rb'"(?:s|tr|i|t|e|p|r)[0-9]{7,}"|"qt-[0-9a-f]+"|"paper-[a-z]-[0-9]+"')
 _LINES = "select kind, ts_ns, payload from events order by ts_ns, seq"
 _MARK = b"\x00"
@@ -80,7 +80,7 @@ def metrics(count: int = EVENTS) -> Iterator[Figure]:
         (state / FOLDER / f"{last}.json").unlink(missing_ok=True)
         return seconds(lambda: MetricsComputer(state).day(last))
 
-    name = f"GROUP BY day and kind over {total:,} events, s"
+    name = f"GROUP BY day, kind and symbol over {total:,} events, s"
     found = fastest_in_turns(2, whole, group_by)
     yield Figure(name="metrics.all", value=found.value, unit="s", reference=found.reference, reference_name=name,
                  at_most=10.0)

@@ -16,7 +16,7 @@ from quantum_trader.journal.lake import Lake
 from quantum_trader.lab.metrics.catalogue import OF_MEANS, Catalogue, averaged, load_catalogue
 from quantum_trader.lab.metrics.finished_days import FinishedDays
 from quantum_trader.lab.metrics.metric import Metric
-from quantum_trader.lab.metrics.queries import DaySpan, mean_errors, midnight_ns, rows_of, standalone
+from quantum_trader.lab.metrics.queries import DaySpan, mean_error, mean_parts, midnight_ns, rows_of, standalone
 from quantum_trader.lab.metrics.relation_values import ROWS, RelationValues, finite_number, value_bounds
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot, MetricValue
 
@@ -102,7 +102,8 @@ class MetricsComputer:
             return None
         rows = rows_of(self.catalogue, metric.of, DaySpan(), where)
         found = self._lake().sql(
-            f"with rows as (select 0 as key, * from ({rows})) select * from ({mean_errors(average)})"
+            f"with rows as (select 0 as key, * from ({rows})), made as ({mean_parts([average])}) "
+            f"select * from ({mean_error('made', 0)})"
         ).to_pylist()
         return (found[0]["error"], found[0]["effective"]) if found else None
 

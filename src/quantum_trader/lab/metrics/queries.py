@@ -112,15 +112,24 @@ def exploded(table: str, ways: Sequence[Grouping]) -> str:
     return " union all ".join(parts)
 
 
-def mean_errors(average: Averaged) -> str:
-    """The SELECT over ``rows`` of the standard error of a mean whose independent parts are whole days.
+def mean_parts(averages: Sequence[Averaged]) -> str:
+    """The SELECT over ``rows`` of what means are made of, by ``key`` and day: ``n0``, ``s0``, ``n1`` ..."""
+    columns = "".join(
+        f", sum(case when {one.where} then {one.count} end) as n{place}"
+        f", fsum(case when {one.where} then {one.total} end) as s{place}"
+        for place, one in enumerate(averages)
+    )
+    return f"select key, day{columns} from rows group by key, day"
 
-    Columns ``key``, ``error`` and ``effective``, the effective number of days; the formula is that of
-    ``lab.learning.probability_scores`` for blocks.
+
+def mean_error(parts: str, place: int) -> str:
+    """The SELECT over the table *parts* of the standard error of the mean at *place* of :func:`mean_parts`.
+
+    Whole days are its independent parts. Columns ``key``, ``error`` and ``effective``, the effective number of days;
+    the formula is that of ``lab.learning.probability_scores`` for blocks.
     """
     return (
-        f"with parts as (select key, day, sum({average.count}) as n, fsum({average.total}) as s from rows "
-        f"where {average.where} group by key, day having sum({average.count}) > 0), "
+        f"with parts as (select key, day, n{place} as n, s{place} as s from {parts} where n{place} > 0), "
         "means as (select key, fsum(s) / sum(n) as mean, sum(n) as total, count(*) as days, "
         "sum(n) * sum(n) / sum(n * n) as effective from parts group by key) "
         "select key, any_value(effective) as effective, "

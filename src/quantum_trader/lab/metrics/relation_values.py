@@ -18,7 +18,8 @@ from quantum_trader.lab.metrics.queries import (
     exploded,
     groupings,
     is_select,
-    mean_errors,
+    mean_error,
+    mean_parts,
     metric_columns,
 )
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricValue
@@ -27,6 +28,7 @@ from quantum_trader.policy.evidence import student_t_quantile
 ALPHA: Final = 0.05  # two-sided error of the bounds
 ROWS: Final = "relation"  # table of the rows
 _DAYS: Final = "wanted_days"
+_PARTS: Final = "parts_of_means"
 _Group = tuple[str, tuple[tuple[str, str], ...]]  # day and filter
 
 
@@ -112,10 +114,22 @@ class RelationValues:
 
     def _errors(self, ways: Sequence[Grouping]) -> dict[int, dict[_Group, tuple[float | None, float]]]:
         """Standard errors of the means and their effective days, by the place of the metric."""
-        averages = {place: averaged(one) for place, one in enumerate(self._metrics) if one.interval in OF_MEANS}
+        found = [(place, averaged(one)) for place, one in enumerate(self._metrics) if one.interval in OF_MEANS]
+        averages = [(place, one) for place, one in found if one is not None]
+        if not averages:
+            return {}
+        self._connection.execute(
+            f"create or replace temp table {_PARTS} as with rows as ({exploded(ROWS, ways)}) "
+            + mean_parts([one for _, one in averages])
+        )
         return {
-            place: {group: (row[0], row[1]) for group, row in self._grouped(query, "error, effective", ways, ROWS)}
-            for place, query in ((place, mean_errors(one)) for place, one in averages.items() if one is not None)
+            place: {
+                _group(ways[way], day, value): (error, effective)
+                for way, day, value, error, effective in self._connection.sql(
+                    f"select key.way, key.day, key.of, error, effective from ({mean_error(_PARTS, number)})"
+                ).fetchall()
+            }
+            for number, (place, _) in enumerate(averages)
         }
 
     def _grouped(
