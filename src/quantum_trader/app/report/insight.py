@@ -137,7 +137,9 @@ def insight_view(insight: DailyInsight, *, short: bool = False) -> RenderableTyp
     if insight.struck:
         parts.append(Text(_struck_words(insight), style="yellow"))
     if short:
-        said = ", ".join(f"[{number}] {key}" for number, key in enumerate(insight.figures, 1))
+        spoken_of = {key for one in insight.sections for told in one.sentences for key in told.figures}
+        spoken_of |= {key for one in insight.recommendations for key in one.figures}
+        said = ", ".join(f"[{number}] {key}" for key, number in _numbers(insight).items() if key in spoken_of)
         return Group(*parts, Text(f"\n{FIGURES}: {said}", style="dim"))
     return Group(
         *parts, _table(FIGURES, FIGURE_COLUMNS, _figure_cells(insight), left=2), Text(FIGURE_NOTE, style="dim")

@@ -16,7 +16,8 @@ _ID: Final = re.compile(r"[a-z][a-z0-9_]{1,47}")
 class Unit(StrEnum):
     """What a value counts in; it decides how the value is written (``lab.metrics.rendering``)."""
 
-    USDT = "USDT"
+    USDT = "USDT"  # a gain or a loss: written with its sign
+    USDT_AMOUNT = "USDT amount"  # what was paid or turned over: written without a plus
     PRICE = "price"  # USDT for one unit of the base coin
     BPS = "bps"  # basis points of a notional
     SHARE = "share"  # 1 = 100 %

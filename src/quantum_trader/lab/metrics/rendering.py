@@ -46,6 +46,7 @@ def _bytes(value: float) -> str:
 
 _WRITTEN: Final = {
     Unit.USDT: lambda value: f"{_signed(value, 2)} USDT",
+    Unit.USDT_AMOUNT: lambda value: f"{_plain(value, 2)} USDT",
     Unit.PRICE: lambda value: f"{_plain(value, 6 if abs(value) < 1.0 else 2)} USDT",
     Unit.BPS: lambda value: f"{_signed(value, 1)} bps",
     Unit.SHARE: lambda value: f"{_plain(100.0 * value, 1)} %",

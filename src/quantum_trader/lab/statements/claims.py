@@ -179,7 +179,7 @@ _OF_ONE: Final[dict[ClaimRelation, Callable[[float, Metric], bool]]] = {
     ClaimRelation.MISSES_TARGET: lambda a, m: _at_target(a, m) < 0,
     ClaimRelation.GAIN: lambda a, m: is_signed(m) and _order(a, 0.0, m) > 0,
     ClaimRelation.LOSS: lambda a, m: is_signed(m) and _order(a, 0.0, m) < 0,
-    ClaimRelation.NONE: lambda a, m: a == 0.0 and m.unit in (Unit.COUNT, Unit.SHARE, Unit.USDT),
+    ClaimRelation.NONE: lambda a, m: a == 0.0 and m.unit in (Unit.COUNT, Unit.SHARE, Unit.USDT, Unit.USDT_AMOUNT),
     ClaimRelation.ALL: lambda a, m: a == 1.0 and m.unit is Unit.SHARE,
     ClaimRelation.MOST: lambda a, m: m.unit is Unit.SHARE and _order(a, 0.5, m) > 0,
 }
