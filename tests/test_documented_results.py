@@ -51,7 +51,7 @@ def ran(out: str, _folder: Path) -> bool:
 def read(out: str, folder: Path) -> bool:
     """The insight of a day on the screen, as a document, or as a page."""
     page = folder / "insight.html"
-    return "signals_allowed@" in (page.read_text() if page.is_file() else out)
+    return "signals@" in (page.read_text() if page.is_file() else out)
 
 
 # What a person looks for in the answer of each command.

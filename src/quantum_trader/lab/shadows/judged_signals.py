@@ -24,7 +24,7 @@ from quantum_trader.risk import account_column
 _RISK_PCT: Final = EntryRequest._fields.index("risk_pct")
 _FACTOR: Final = EntryRequest._fields.index("factor")
 SIGNAL_KINDS: Final = ("signal.judged", "signal.decided", "signal.generated", "signal.inputs")  # of one signal each
-Lines = Mapping[str, Iterable[tuple[int, int, bytes]]]  # kind -> (number, time, payload) of its records, in order
+SignalLines = Mapping[str, Iterable[tuple[int, int, bytes]]]  # kind -> (number, time, payload) of its records, in order
 JUDGED_KINDS: Final = (*SIGNAL_KINDS, "shadow.closed", "market.hole")  # that judged signals are made of
 OUTAGE_HOURS: Final = 72.0  # a day until the entry and a day until the last bar, with outages, and a day to spare
 RESOLVED, OPEN, VOID, NONE = range(4)
@@ -195,7 +195,7 @@ def judged_signals_in(lake: Lake) -> JudgedSignals:
     )
 
 
-def judged_signals_of(lines: Lines, source: str) -> JudgedSignals:
+def judged_signals_of(lines: SignalLines, source: str) -> JudgedSignals:
     """The signals in records, by each kind of JUDGED_KINDS; none where there are none.
 
     Raises DataError that names *source* for a record that does not have the fields of its kind.
@@ -224,7 +224,7 @@ def _check_width(source: str, signal_id: str, key: str, found: int, needed: int)
         )
 
 
-def _records(lines: Lines, source: str, kind: str, data: type[T]) -> Iterator[tuple[int, int, T]]:
+def _records(lines: SignalLines, source: str, kind: str, data: type[T]) -> Iterator[tuple[int, int, T]]:
     """Number, time and data of the records of one *kind*, in order."""
     line, content = msgspec.json.Decoder(_Line), msgspec.json.Decoder(data)
     for number, _, payload in lines.get(kind, ()):
