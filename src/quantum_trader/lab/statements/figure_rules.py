@@ -80,7 +80,8 @@ def unit_words(reading: Reading) -> Iterable[Flaw]:
         if unit is None:
             continue
         nearby = reading.tokens[max(number - 1, 0) : number + 2]
-        units = {_metric(reading, key).unit.value.partition(" ")[0] for key in reading.figures(token.clause) if _is_known(reading, key)}
+        known = [_metric(reading, key) for key in reading.figures(token.clause) if _is_known(reading, key)]
+        units = {one.unit.value.partition(" ")[0] for one in known}  # of "USDT amount" the first word
         if any(one.key is not None for one in nearby) or units != {unit}:
             yield Flaw(rule="unit_words", what=token.text, advice="leave the unit out: it comes with the value")
 
