@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.lab.metrics.independent import BY_ID, Row, rows_by_relation
 from tests.lab.metrics.invented_run import InventedRun
@@ -19,6 +20,7 @@ from quantum_trader.lab.metrics.catalogue import load_catalogue
 from quantum_trader.lab.metrics.computer import MetricsComputer
 from quantum_trader.lab.metrics.finished_days import FOLDER
 from quantum_trader.lab.metrics.values import WHOLE, MetricSnapshot, MetricValue
+from quantum_trader.policy.evidence import student_t_quantile
 
 RUNS = {"two weeks": (1, "2026-10-05", 14), "four days": (2, "2024-02-27", 4), "a day": (3, "2020-01-01", 1)}
 
@@ -140,3 +142,23 @@ def test_a_day_by_itself_has_the_values_that_it_has_among_others(
         wrong = [str(key) for key, one in alone.items()
                  if one.samples != among[key].samples or not same(one.value, among[key].value)]
         assert wrong == []
+
+
+@pytest.mark.parametrize("name", ["pnl_mean", "gate_pass_rate", "funding_rate"])
+def test_a_mean_is_bounded_by_its_days(
+    name: str, states: Mapping[str, Path], snapshots: Mapping[str, MetricSnapshot]
+) -> None:
+    """Student's bounds whose independent parts are whole days, of single rows and of rows that are summed up."""
+    column = {"pnl_mean": "pnl", "funding_rate": "rate"}.get(name, "passed")
+    rows = rows_by_relation(states["two weeks"])[snapshots["two weeks"].metrics[name].of]
+    rows = [row for row in rows if row.get("measured", True)]
+    values = np.array([float(row[column]) for row in rows]) * (1e4 if column == "rate" else 1.0)
+    _, days = np.unique([row["day"] for row in rows], return_inverse=True)
+    sums, sizes = np.bincount(days, values - values.mean()), np.bincount(days)
+    error = math.sqrt(float((sums**2).sum()) * len(sums) / (len(sums) - 1)) / len(values)
+    effective = float(sizes.sum() ** 2 / (sizes**2).sum())
+    reach = student_t_quantile(0.975, effective - 1.0) * error
+    found = snapshots["two weeks"].get(name, WHOLE)
+    assert found is not None
+    assert found.low == pytest.approx(values.mean() - reach)
+    assert found.high == pytest.approx(values.mean() + reach)
