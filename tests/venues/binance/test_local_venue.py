@@ -317,7 +317,7 @@ def test_the_outcome_of_an_order_without_an_answer(
 
     async def story() -> None:
         async with venue_of() as venue:
-            adapter = adapter_for(venue, timeout_s=0.4)
+            adapter = adapter_for(venue, timeout_s=0.8)
             await adapter.connect()
             venue.faults.add(InjectedFault(**{name: getattr(fault, name) for name in fault.__struct_fields__}
                                    | {"match": "POST /fapi/v1/order"}))
