@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -93,6 +94,19 @@ def test_a_sitting_prints_what_the_judge_chose(serve: Any, tmp_path: Path) -> No
     assert all(one.usd == pytest.approx(0.0012) and one.input_tokens == 1_000 for one in calls(tmp_path))
     assert {one["temperature"] for one in server.requests} == {0.0}
     assert {one["authorization"] for one in server.requests} == {"Bearer secret"}
+
+
+def test_no_connection_is_left_open(serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a sitting leaves to the garbage collector complains of nothing."""
+    server = serve(of_models({"one": statements(RISE), JUDGE: statements(RISE)}))
+    complaints: list[str] = []
+    gc.collect()
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: complaints.append(str(told.exc_value)))
+
+    sit(settings(server.base_url, "One"), tmp_path)
+    gc.collect()
+
+    assert [one for one in complaints if "unclosed" in one] == []
 
 
 def test_the_judge_does_not_know_who_said_what(serve: Any, tmp_path: Path) -> None:

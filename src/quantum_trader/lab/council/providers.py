@@ -43,9 +43,8 @@ class PydanticAiPort:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a reasoning model that takes no temperature is asked without
-                found = await direct.model_request(
-                    _model(model, key or NO_KEY), _conversation(messages), model_settings=settings
-                )
+                async with _model(model, key or NO_KEY) as asked:  # closes its connections
+                    found = await direct.model_request(asked, _conversation(messages), model_settings=settings)
         except (exceptions.ModelTimeoutError, exceptions.ModelRequestTimeout, TimeoutError):
             raise CallFailedError(f"timed out after {model.timeout_s:g} s", may_be_billed=True) from None
         except exceptions.ModelHTTPError as error:
