@@ -16,8 +16,8 @@ from quantum_trader.app.runs.replay import run
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import DataSettings, RunSettings
 from quantum_trader.journal.event_logger import EventLogger
-from quantum_trader.journal.lake import Lake
-from quantum_trader.lab.metrics.computer import JOURNAL, MetricsComputer
+from quantum_trader.journal.lake import JOURNAL, Lake
+from quantum_trader.lab.metrics.computer import MetricsComputer
 from quantum_trader.lab.metrics.finished_days import FOLDER
 
 EVENTS = 10_000_000

@@ -38,6 +38,7 @@ from quantum_trader.journal.schema import JSON, EventColumn, shape_of
 from quantum_trader.journal.segments import Damage, read_segment, segment_parts, segments_of
 from quantum_trader.journal.views import LISTED, SUMMARIES, View, nearest_view, quoted, select_of, views
 
+JOURNAL: Final = "journal"  # the folder of the journal in a state folder
 _BY_THE_QUERY: Final = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)  # not by damage
 _COLUMNS: Final = "producer, seq, kind, ts_ns, received_ns, schema"
 _ROW_TEXTS: Final = ("journal_trace", "journal_symbol", "journal_payload")
@@ -218,7 +219,7 @@ def _no_view(error: str) -> str:
 
 def journal_of(state: Path | str) -> Lake:
     """The journal in the state folder *state*; StateError where there is none."""
-    folder = Path(state) / "journal"
+    folder = Path(state) / JOURNAL
     if not folder.is_dir():
         raise StateError(
             f"--state {state}: there is no journal; give the folder of a run (quantum-trader run --state DIR makes one)"

@@ -13,9 +13,8 @@ import pytest
 from tests.lab.metrics.independent import BY_ID, Row, rows_by_relation
 from tests.lab.metrics.invented_run import InventedRun
 
-from quantum_trader.app.runs.journal_sink import JOURNAL
 from quantum_trader.domain.errors import InputError
-from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.lake import JOURNAL, Lake
 from quantum_trader.lab.metrics.catalogue import load_catalogue
 from quantum_trader.lab.metrics.computer import MetricsComputer
 from quantum_trader.lab.metrics.finished_days import FOLDER

@@ -10,6 +10,7 @@ from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.report.gates import gate_name
 from quantum_trader.app.runs.results import ShadowFacts
 from quantum_trader.lab.shadows.blocks import BlockLimits, BlockScore, GroupCounts, ShadowResults, score_of
+from quantum_trader.market.arrays import Bools
 from quantum_trader.models.gates import GATE_COUNT, GATES
 
 MONEY_TITLE: Final = "The six gates: what the signals that each one stops were worth"
@@ -17,23 +18,37 @@ MONEY_COLUMNS: Final = ("Signals stopped by", "closed", "rightly", "saved", "mis
 _NOT_TRADED: Final = "all that were not traded"
 
 
+def ended_shadows(facts: ShadowFacts) -> tuple[Bools, ShadowResults]:
+    """Which signals have a shadow trade with a known result (n,), and the results of all of them."""
+    return facts.settled & np.isfinite(facts.net_bps), ShadowResults(
+        ts_ns=facts.ts_ns, life_ns=facts.life_ns, net_bps=facts.net_bps, r=facts.r, usdt=np.full(len(facts.r), np.nan)
+    )
+
+
+def unmeasured_by(facts: ShadowFacts, place: int) -> Bools:
+    """The signals (n,) that the gate at *place* could not measure."""
+    found: Bools = (facts.gates >> (GATE_COUNT + place)) & 1 == 1
+    return found
+
+
+def stopped_by(facts: ShadowFacts, place: int) -> Bools:
+    """The signals (n,) that the gate at *place* measured and did not let pass, whether it was enforced or observed."""
+    found: Bools = ((facts.gates >> place) & 1 == 1) & ~unmeasured_by(facts, place)
+    return found
+
+
 def gate_money_section(facts: ShadowFacts) -> dict[str, Any] | None:
     """A row for each gate, enforced or not, and one for all signals that were not traded; None without results.
 
     They hold the signals up to the first whose shadow trade is still open: see ``ShadowFacts``.
     """
-    known = facts.settled & np.isfinite(facts.net_bps)
+    known, results = ended_shadows(facts)
     if not known.any():
         return None
-    results = ShadowResults(
-        ts_ns=facts.ts_ns, life_ns=facts.life_ns, net_bps=facts.net_bps, r=facts.r, usdt=np.full(len(facts.r), np.nan)
-    )
     rows, unmeasured = [], []
     for place, name in enumerate(GATES):
-        missing = (facts.gates >> (GATE_COUNT + place)) & 1 == 1
-        stopped = known & ((facts.gates >> place) & 1 == 1) & ~missing
-        if (known & ~missing).any():
-            rows.append(_row(name, results, stopped))
+        if (known & ~unmeasured_by(facts, place)).any():
+            rows.append(_row(name, results, known & stopped_by(facts, place)))
         else:
             unmeasured.append(gate_name(name))
     rows.append(_row(_NOT_TRADED, results, known & ~facts.traded))

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from rich.console import RenderableType
 
+from quantum_trader.app.report.gate_money import ended_shadows, stopped_by
 from quantum_trader.app.report.insight import insight_document, insight_view
 from quantum_trader.app.runs.results import RunFacts, ShadowFacts
 from quantum_trader.domain.clock import iso
@@ -27,7 +28,7 @@ from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot, 
 from quantum_trader.lab.shadows.analysis import REFUSED, TRADED, GateScore, ShadowAnalysis
 from quantum_trader.lab.shadows.blocks import BlockLimits, BlockScore, GroupCounts, ShadowResults, score_of
 from quantum_trader.market.arrays import Bools
-from quantum_trader.models.gates import GATE_COUNT, GATES
+from quantum_trader.models.gates import GATES
 
 STATE: Final = "DIR"  # in commands, until the folder of the run is known
 _ALPHA: Final = 0.05
@@ -120,13 +121,9 @@ def _share(metric: str, part: int, count: int) -> MetricValue:
 def _analysis(facts: RunFacts) -> ShadowAnalysis | None:
     """What refusing signals was worth, by gate; None without results."""
     shadows = facts.shadows
-    known = shadows.settled & np.isfinite(shadows.net_bps)
+    known, results = ended_shadows(shadows)
     if not known.any() or facts.gates is None:
         return None
-    results = ShadowResults(
-        ts_ns=shadows.ts_ns, life_ns=shadows.life_ns, net_bps=shadows.net_bps, r=shadows.r,
-        usdt=np.full(len(shadows.r), np.nan),
-    )
     return ShadowAnalysis(
         signals=facts.signals, traded=len(facts.trades), refused=_blocked(facts), first=iso(int(shadows.ts_ns[0])),
         last=iso(int(shadows.ts_ns[-1])), limits=BlockLimits(), models=(),
@@ -137,9 +134,8 @@ def _analysis(facts: RunFacts) -> ShadowAnalysis | None:
 
 
 def _of_gate(place: int, gate: str, facts: RunFacts, results: ShadowResults, known: Bools) -> GateScore:
-    bits = facts.shadows.gates
     assert facts.gates is not None, "signals were judged"
-    stopped = known & ((bits >> place) & 1 == 1) & ((bits >> (GATE_COUNT + place)) & 1 == 0)
+    stopped = known & stopped_by(facts.shadows, place)
     measured = facts.gates.judged - facts.gates.unmeasured[place]
     return GateScore(
         gate=gate, enforced=gate in facts.gates.settings.enforced, measured=measured,

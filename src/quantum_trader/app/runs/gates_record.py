@@ -11,10 +11,9 @@ import msgspec
 
 from quantum_trader.app.runs.gates_file import GatesFile, read_gates_state
 from quantum_trader.app.runs.journal_commands import RECORDS
-from quantum_trader.app.runs.journal_sink import JOURNAL
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.journal.audit import record_lines
-from quantum_trader.journal.lake import journal_of
+from quantum_trader.journal.lake import JOURNAL, journal_of
 from quantum_trader.lab.gate_changes import GateRefused, GatesState, changed, enforce_gate, observe_gate, with_effect
 from quantum_trader.lab.gate_record import GateHistory, effect_of_change, gate_evidence, gate_history
 from quantum_trader.lab.shadows.judged_signals import judged_signals_in

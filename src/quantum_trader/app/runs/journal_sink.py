@@ -16,12 +16,11 @@ from quantum_trader.app.runs.live_history import LiveHistory
 from quantum_trader.app.runs.state_dir import RecordFile
 from quantum_trader.domain.errors import DataError, InputError, StateError
 from quantum_trader.journal.event_logger import EventLogger
-from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.lake import JOURNAL, Lake
 from quantum_trader.journal.lines import check_record
 from quantum_trader.journal.private import private_folder
 from quantum_trader.journal.queue_monitor import QueueMonitor, QueueReading, QueueStatus
 
-JOURNAL: Final = "journal"
 PRODUCER: Final = "engine"
 _FILL_UNITS: Final = 1_000_000
 _SOON_S: Final = 1.0

@@ -11,10 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.app.runs.journal_sink import JOURNAL
 from quantum_trader.app.runs.pilot_run import PILOT_OWNED
 from quantum_trader.domain.errors import DataError, StateError
-from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.lake import JOURNAL, Lake
 from quantum_trader.lab.registry.outcomes import InForceSpan, ModelOutcome, ModelOutcomes
 
 SHORTEST: Final = 6  # characters that may stand for a whole id

@@ -11,13 +11,12 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.app.runs.journal_sink import JOURNAL
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.pilot_settings import PilotSettings
 from quantum_trader.domain.records import Record
 from quantum_trader.journal.audit import day_of
-from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.lake import JOURNAL, Lake
 from quantum_trader.live.pilot_metrics import PILOT_SOURCES, RLv3MetricsStore
 from quantum_trader.policy.pilot_evidence import PilotEvidence, PilotRules, ShadowDay, ShadowTrade, weigh_pilot
 

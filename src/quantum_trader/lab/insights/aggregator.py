@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any
 
 from quantum_trader.domain.errors import InputError, StateError
-from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.lake import JOURNAL, journal_of
 from quantum_trader.lab.insights import insight_sentences as said
 from quantum_trader.lab.insights.daily_insight import DailyInsight, InsightParts, insight_of
 from quantum_trader.lab.insights.day_records import WINDOW_DAYS, DayRecords, midnight_of, read_day
@@ -22,8 +22,6 @@ from quantum_trader.lab.metrics.computer import MetricsComputer
 from quantum_trader.lab.metrics.values import MetricSnapshot, MetricValue
 from quantum_trader.lab.shadows.analysis import BY_GATE, analyse
 from quantum_trader.lab.statements.claims import day_before
-
-JOURNAL: Final = "journal"
 
 
 class InsightAggregator:
@@ -76,9 +74,9 @@ class InsightAggregator:
         if self._outside is not None:
             records, moved = outside_day(self._outside, day)
         else:
-            records = read_day(Lake(self._state / JOURNAL), day, self._window_days)
+            records = read_day(journal_of(self._state), day, self._window_days)
             moved = moved_threshold(records.refused, records.signals) if _nothing_traded(records) else None
-        signals = records.signals if records.signals is not None and len(records.signals) else None
+        signals = records.signals
         analysis = analyse(signals, by=(BY_GATE,)) if signals is not None else None
         conditions = optimal_conditions(samples_of_signals(signals)) if signals is not None else None
         values = [*self._of_day(day, known), *insight_figures(records, analysis, conditions, moved)]

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.domain.errors import InputError, StateError
-from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.lake import Lake, journal_of
 from quantum_trader.lab.metrics.catalogue import OF_MEANS, Catalogue, averaged, load_catalogue
 from quantum_trader.lab.metrics.finished_days import FinishedDays
 from quantum_trader.lab.metrics.metric import Metric
@@ -20,7 +20,6 @@ from quantum_trader.lab.metrics.queries import DaySpan, mean_error, mean_parts, 
 from quantum_trader.lab.metrics.relation_values import ROWS, RelationValues, finite_number, value_bounds
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot, MetricValue
 
-JOURNAL: Final = "journal"
 _DAYS: Final = "select day, count(*) as events from events group by day order by day"
 _LAST: Final = "select max(ts_ns) as last_ns from events"
 
@@ -32,11 +31,7 @@ class MetricsComputer:
         """*keeps*: whether values of days that are over are kept. Raises StateError where there is no journal."""
         self.state = Path(state)
         self.catalogue = catalogue if catalogue is not None else load_catalogue()
-        if not (self.state / JOURNAL).is_dir():
-            raise StateError(
-                f"--state {self.state}: there is no journal; give the folder of a run "
-                "(`quantum-trader run --state DIR`)"
-            )
+        journal_of(self.state)
         self._finished = FinishedDays(self.state, self.catalogue.content_hash)
         self._keeps = keeps
 
@@ -159,7 +154,7 @@ class MetricsComputer:
                 return
 
     def _lake(self) -> Lake:
-        return Lake(self.state / JOURNAL)
+        return journal_of(self.state)
 
 
 def ordering(rows: pa.Table) -> str:
