@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from quantum_trader.app.cli.options import JsonOption, StateOption
 from quantum_trader.domain.errors import ConfigError
+
+_BEGINS_S: Final = 60.0
+_NAP_S: Final = 0.1
 
 app = typer.Typer(add_completion=False)
 
@@ -34,6 +38,7 @@ def serve_command(
     public_read: Annotated[
         bool, typer.Option("--public-read", help="Everybody who reaches it may read; changes still need a token.")
     ] = False,
+    wait: Annotated[bool, typer.Option("--wait", hidden=True, help="Wait until the folder is a run's.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Serve a run's API: read everything, halt, resume, stop, close; whether its process runs, hangs or is dead.
@@ -52,6 +57,8 @@ def serve_command(
     for flag, file in (("--tls-cert", tls_cert), ("--tls-key", tls_key)):
         if file is not None and not file.is_file():
             raise ConfigError(f"{flag} {file}: there is no such file")
+    if wait:
+        _wait_for(state)
     access = AccessSettings(
         host=host, port=port, has_tls=tls_cert is not None, names=tuple(name or ()), is_read_public=public_read
     )
@@ -63,3 +70,10 @@ def serve_command(
             typer.echo(f"serving {state} at {address}; Ctrl-C ends it")
 
     serve(state, ServeSettings(access=access, tls_cert=tls_cert, tls_key=tls_key, without_tls=without_tls), ready)
+
+
+def _wait_for(state: Path) -> None:
+    """Wait until a run has taken *state*, at most a minute."""
+    ends_s = time.monotonic() + _BEGINS_S
+    while not (state / "lock").exists() and time.monotonic() < ends_s:
+        time.sleep(_NAP_S)
