@@ -83,12 +83,10 @@ async def received(socket_: Any, kind: str, within_s: float = 10.0) -> Any:
 async def closed(socket_: Any, within_s: float = 5.0) -> tuple[int, str]:
     """Code and reason with which the server closes."""
     async with asyncio.timeout(within_s):
-        try:
+        with pytest.raises(websockets.ConnectionClosed):
             while True:
                 await socket_.recv()
-        except websockets.ConnectionClosed as error:
-            assert error.rcvd is not None
-            return error.rcvd.code, error.rcvd.reason
+        return socket_.close_code, socket_.close_reason
 
 
 def halt(folder: Path, number: int) -> None:
