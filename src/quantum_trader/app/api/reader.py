@@ -86,7 +86,7 @@ class RunReader:
         for name, sign in (("since", ">="), ("until", "<")):
             if text := getattr(asked, name):
                 conditions.append(f"ts_ns {sign} ?")
-                values.append(time_ns(name, text))
+                values.append(query_time_ns(name, text))
         newest = "order by ts_ns desc, producer desc, seq desc"
         keys = f"select ts_ns, producer, seq from {view}{' where ' if conditions else ''}{' and '.join(conditions)}"
         found = self.rows(  # the keys first: sorting whole rows of a long journal would need them all in memory
@@ -116,7 +116,7 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= len(str(1 << 62)) and int(text) < 1 << 62
 
 
-def time_ns(key: str, text: str) -> int:
+def query_time_ns(key: str, text: str) -> int:
     """*text* as nanoseconds; ApiError for what is no time."""
     try:
         found = datetime.fromisoformat(text)

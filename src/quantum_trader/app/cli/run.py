@@ -68,7 +68,7 @@ RecordsOption = Annotated[
 ]
 
 
-EndOption = Annotated[bool, typer.Option("--exit", help="End with the recording, as a replay always does.")]
+ExitOption = Annotated[bool, typer.Option("--exit", help="End with the recording, as a replay always does.")]
 ReportOption = Annotated[
     Path | None, typer.Option("--report", metavar="FILE", help="Write the HTML report here too.")
 ]
@@ -101,7 +101,7 @@ def run_command(
     equity: EquityOption = None,
     state: RunStateOption = None,
     speed: SpeedOption = "max",
-    end: EndOption = False,
+    end: ExitOption = False,
     report: ReportOption = None,
     records: RecordsOption = None,
     venue: VenueOption = "paper",
