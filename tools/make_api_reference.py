@@ -43,7 +43,7 @@ def reference() -> str:
     for tag in dict.fromkeys(one.tag for one in known):
         parts += [f"## {tag.capitalize()}\n", "| road | what | role | takes |", "|---|---|---|---|"]
         parts += [
-            f"| `{one.method} {one.path}` | {one.summary} | {one.role.value if one.role else 'anybody'} | {takes(one)} |"
+            f"| `{one.method} {one.path}` | {one.summary} | {one.role.value if one.role else 'all'} | {takes(one)} |"
             for one in known if one.tag == tag
         ]
         parts.append("")
