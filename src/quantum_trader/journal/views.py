@@ -186,7 +186,8 @@ def select_of(view: View, kind: str, source: str, *, typed: bool) -> str:
 def empty_select(view: View) -> str:
     """A SELECT of *view*'s columns without a row."""
     columns = {**EVENT_COLUMNS, **view_columns(view)}
-    return f"select {', '.join(f'cast(null as {kind}) as {quoted(name)}' for name, kind in columns.items())} where false"
+    nothing = ", ".join(f"cast(null as {kind}) as {quoted(name)}" for name, kind in columns.items())
+    return f"select {nothing} where false"
 
 
 def _extracted(column: EventColumn) -> str:

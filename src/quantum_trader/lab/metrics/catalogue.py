@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,6 @@ from quantum_trader.domain.private_files import MOST_SETTINGS, read_bounded
 from quantum_trader.lab.metrics.metric import Dimension, Metric
 from quantum_trader.models.gate_tables import plain_yaml
 
-DAYS: Final = "days"  # in the place of a relation's name: the condition on ts_ns
 INTERVALS: Final = ("", "wilson", "mean", "share")
 OF_MEANS: Final = ("mean", "share")
 _MEAN: Final = re.compile(r"f?avg\((?P<inner>.+?)\)(?: filter \(where (?P<where>.+)\))?")
@@ -35,12 +35,22 @@ class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Every row has the columns ``day`` (DATE) and ``ts_ns``, and a column for each dimension in *dimensions*. A row
     depends on nothing that happened after its day, so a day that is over keeps its figures. ``{name}`` stands for the
-    SQL of another relation, ``{days}`` for the condition on ``ts_ns`` of the days that are asked for.
+    SQL of another relation, and the names of :class:`Places` for what they say there.
     """
 
     meaning: str  # what one row is
     sql: str
     dimensions: tuple[Dimension, ...] = ()
+
+
+class Places(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in the SQL of a relation in the place of ``{days}``, ``{begin_ns}`` and so on."""
+
+    days: str = "true"  # the condition on ts_ns of the days that are asked for
+    begin_ns: str = "0"  # the first moment of these days
+    end_ns: str = str((1 << 63) - 1)  # the first moment after them
+    first_ns: str = "(select min(ts_ns) from events)"  # of the first event of the journal
+    last_ns: str = "(select max(ts_ns) from events)"  # of its last event
 
 
 class Averaged(msgspec.Struct, frozen=True):
@@ -62,7 +72,7 @@ class Catalogue:
                 raise ConfigError(f"relations.{name}: a name is of lower-case letters, digits and _")
             if not relation.sql.strip():
                 raise ConfigError(f"relations.{name}.sql: is empty")
-            self.rows_sql(name, "true")
+            self.rows_sql(name, Places())
         for metric in self.metrics.values():
             self._check(metric)
 
@@ -79,17 +89,19 @@ class Catalogue:
                 f"metric {metric.id}: interval = {metric.interval!r}: value: must be favg(...) or fsum(...) / sum(...)"
             )
 
-    def rows_sql(self, name: str, days: str, inside: tuple[str, ...] = ()) -> str:
-        """The SELECT of the relation *name* with every ``{name}`` in it filled in; *days*: what ``{days}`` stands for.
+    def rows_sql(self, name: str, places: Places, inside: tuple[str, ...] = ()) -> str:
+        """The SELECT of the relation *name* with *places* and every other relation in it filled in.
 
         Another relation inside it is always whole. Raises ConfigError for a name that there is not, or for a circle.
         """
         if name in inside or name not in self.relations:
             why = "stands inside itself" if name in inside else _nearest(name, self.relations)
             raise ConfigError(f"relations.{inside[-1] if inside else name}.sql: {{{name}}}: {why}")
+        known: dict[str, str] = msgspec.structs.asdict(places)
+        whole = Places(first_ns=places.first_ns, last_ns=places.last_ns)
 
         def filled(found: re.Match[str]) -> str:
-            return days if found[1] == DAYS else self.rows_sql(found[1], "true", (*inside, name))
+            return known[found[1]] if found[1] in known else self.rows_sql(found[1], whole, (*inside, name))
 
         return _BRACED.sub(filled, self.relations[name].sql.strip())
 
@@ -136,8 +148,7 @@ def load_catalogue(file: Path | None = None) -> Catalogue:
 
     Raises ConfigError with the entry that cannot be used.
     """
-    text = files("quantum_trader").joinpath("data", "metrics.yaml").read_text(encoding="utf-8")
-    relations, metrics = _entries("metrics.yaml", text)
+    relations, metrics = _own_entries()
     if file is not None:
         try:
             own = read_bounded(file, MOST_SETTINGS).decode("utf-8")
@@ -147,6 +158,13 @@ def load_catalogue(file: Path | None = None) -> Catalogue:
         more = _entries(f"--catalogue {file.name}", own)
         relations, metrics = relations | more[0], metrics | more[1]
     return Catalogue(relations, metrics)
+
+
+@cache
+def _own_entries() -> tuple[dict[str, Relation], dict[str, Metric]]:
+    """What ``data/metrics.yaml`` states; not to be changed."""
+    text = files("quantum_trader").joinpath("data", "metrics.yaml").read_text(encoding="utf-8")
+    return _entries("metrics.yaml", text)
 
 
 def _entries(name: str, text: str) -> tuple[dict[str, Relation], dict[str, Metric]]:
