@@ -122,17 +122,18 @@ def metric_columns(metrics: Sequence[Metric]) -> str:
     )
 
 
-def exploded(table: str, ways: Sequence[Grouping]) -> str:
-    """Every row of *table* once for each of the *ways*, with the ``key`` of its group.
+def exploded(table: str, ways: Sequence[Grouping], columns: Sequence[str] = ("*",)) -> str:
+    """Every row of *table* once for each of the *ways*, with the ``key`` of its group and these *columns*.
 
     A key is the place of the way, the day and the value; rows without a value of the dimension are left out.
     """
     parts = []
+    quoted = [one if one == "*" else f'"{one}"' for one in columns]
     for place, way in enumerate(ways):
         day = "day" if way.by_day else "cast(null as date)"
         key = f"{{'way': {place}, 'day': {day}, 'of': cast({way.dimension or 'null'} as varchar)}}"
         only = f" where {way.dimension} <> ''" if way.dimension is not None else ""
-        parts.append(f"select {key} as key, * from {table}{only}")
+        parts.append(f"select {key} as key, {', '.join(quoted)} from {table}{only}")
     return " union all ".join(parts)
 
 
