@@ -35,7 +35,7 @@ class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Every row has the columns ``day`` (DATE) and ``ts_ns``, and a column for each dimension in *dimensions*. A row
     depends on nothing that happened after its day, so a day that is over keeps its figures. ``{name}`` stands for the
-    SQL of another relation, and the names of :class:`Places` for what they say there.
+    SQL of another relation, and the names of :class:`SqlPlaces` for what they say there.
     """
 
     meaning: str  # what one row is
@@ -43,7 +43,7 @@ class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dimensions: tuple[Dimension, ...] = ()
 
 
-class Places(msgspec.Struct, frozen=True, kw_only=True):
+class SqlPlaces(msgspec.Struct, frozen=True, kw_only=True):
     """What stands in the SQL of a relation in the place of ``{days}``, ``{begin_ns}`` and so on."""
 
     days: str = "true"  # the condition on ts_ns of the days that are asked for
@@ -72,7 +72,7 @@ class Catalogue:
                 raise ConfigError(f"relations.{name}: a name is of lower-case letters, digits and _")
             if not relation.sql.strip():
                 raise ConfigError(f"relations.{name}.sql: is empty")
-            self.rows_sql(name, Places())
+            self.rows_sql(name, SqlPlaces())
         for metric in self.metrics.values():
             self._check(metric)
 
@@ -89,7 +89,7 @@ class Catalogue:
                 f"metric {metric.id}: interval = {metric.interval!r}: value: must be favg(...) or fsum(...) / sum(...)"
             )
 
-    def rows_sql(self, name: str, places: Places, inside: tuple[str, ...] = ()) -> str:
+    def rows_sql(self, name: str, places: SqlPlaces, inside: tuple[str, ...] = ()) -> str:
         """The SELECT of the relation *name* with *places* and every other relation in it filled in.
 
         Another relation inside it is always whole. Raises ConfigError for a name that there is not, or for a circle.
@@ -98,7 +98,7 @@ class Catalogue:
             why = "stands inside itself" if name in inside else _nearest(name, self.relations)
             raise ConfigError(f"relations.{inside[-1] if inside else name}.sql: {{{name}}}: {why}")
         known: dict[str, str] = msgspec.structs.asdict(places)
-        whole = Places(first_ns=places.first_ns, last_ns=places.last_ns)
+        whole = SqlPlaces(first_ns=places.first_ns, last_ns=places.last_ns)
 
         def filled(found: re.Match[str]) -> str:
             return known[found[1]] if found[1] in known else self.rows_sql(found[1], whole, (*inside, name))

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_DAY
-from quantum_trader.lab.metrics.catalogue import Averaged, Catalogue, Places
+from quantum_trader.lab.metrics.catalogue import Averaged, Catalogue, SqlPlaces
 from quantum_trader.lab.metrics.metric import Dimension, Metric
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
@@ -79,7 +79,7 @@ def rows_of(
     return f"select * from (\n{catalogue.rows_sql(name, _places(span, journal))}\n){tail}"
 
 
-def _places(span: DaySpan, journal: JournalSpan | None) -> Places:
+def _places(span: DaySpan, journal: JournalSpan | None) -> SqlPlaces:
     given = {"days": span.condition}
     if span.first is not None:
         given["begin_ns"] = str(midnight_ns(span.first))
@@ -87,7 +87,7 @@ def _places(span: DaySpan, journal: JournalSpan | None) -> Places:
         given["end_ns"] = str(midnight_ns(span.last) + NS_PER_DAY)
     if journal is not None:
         given |= {"first_ns": str(journal.first_ns), "last_ns": str(journal.last_ns)}
-    return Places(**given)
+    return SqlPlaces(**given)
 
 
 def standalone(catalogue: Catalogue, metric: Metric, span: DaySpan, where: Mapping[str, str]) -> str:
