@@ -6,7 +6,12 @@ import random
 
 import pytest
 from tests.lab.statements.day_snapshot import BEFORE, DAY, METRICS, day_snapshot
-from tests.lab.statements.free_sentences import FREE_SENTENCES, REFUSED_FREE_SENTENCES
+from tests.lab.statements.free_sentences import (
+    ANALYST_SENTENCES,
+    FREE_SENTENCES,
+    REFUSED_ANALYST_SENTENCES,
+    REFUSED_FREE_SENTENCES,
+)
 from tests.lab.statements.planted_falsehoods import ENGLISH, LATIN, SCRIPTS, planted
 from tests.lab.statements.true_reports import drawn_snapshot, true_reports
 
@@ -69,6 +74,15 @@ def test_free_sentences_are_refused_for_a_reason_that_is_known() -> None:
     assert refused == REFUSED_FREE_SENTENCES
 
 
+def test_an_analyst_who_does_not_know_the_vocabulary_is_mostly_understood() -> None:
+    """More than two thirds of the sentences stand; the others lack a claim or say what no figure says."""
+    refused = {one.text for one in ANALYST_SENTENCES if check_sentence(one, SNAPSHOT)}
+
+    assert refused == REFUSED_ANALYST_SENTENCES
+    assert len(ANALYST_SENTENCES) >= 60
+    assert len(refused) < len(ANALYST_SENTENCES) / 3
+
+
 ONLY_THIS_RULE = {  # rule -> a falsehood that no other rule refuses
     "characters": said("The win rate * was {win_rate}."),
     "braces": said("The market was calm {}."),
@@ -95,6 +109,14 @@ ONLY_THIS_RULE = {  # rule -> a falsehood that no other rule refuses
     "dates_fit": said(f"On {{date@{BEFORE}}} the win rate was {{win_rate}}."),
     "day_words": said("Yesterday the win rate was {win_rate}."),
     "signs": said("The day ended with a loss of {pnl_total}."),
+    "amounts_of_change": said("The win rate rose by {win_rate}.", ("win_rate", "rose")),
+    "compared_figures": said("The win rate was above {win_rate}.", ("win_rate", "above_target")),
+    "untruths": said("It is false that fees were {fees}."),
+    "predicates": said("{trades} trades were liquidated."),
+    "rates": said("Fees were {fees} a day."),
+    "parts": said("The win rate was {win_rate} of the account."),
+    "owners": said("The win rate of a random trader was {win_rate}."),
+    "exclusives": said("Only {mode=trend} was calm."),
     "known_claims": said("The win rate was {win_rate}.", ("win_rate@2026-01-01", "rose")),
     "true_claims": said("The win rate fell to {win_rate}.", ("win_rate", "fell")),
     "comparisons": said("The win rate fell to {win_rate}.", ("win_rate", "rose")),
