@@ -141,6 +141,7 @@ ANALYST_SENTENCES = [  # as an analyst writes them who has seen the figures and 
     _said("Sizing and stops look adequate, given a drawdown of {max_drawdown}."),
 ]
 REFUSED_ANALYST_SENTENCES = {  # no claim, a sign said twice, or what no figure says
+    "The strategy made money in {mode=scalp} and gave some of it back in {mode=trend}.",
     "Net of fees of {fees}, the account gained {pnl_total}.",
     "{mode=runner} did not trade at all.",
     "Trades were held for {holding_hours}, less than half as long as the day before.",

@@ -31,6 +31,7 @@ _AUXILIARIES: Final = frozenset({"had", "have", "has", "also", "then", "later", 
 _IRREGULAR: Final = frozenset({"lost", "won", "cut", "held", "sold", "bought", "left", "hit", "shut", "stuck"})
 _BEFORE_A_RATE: Final = frozenset({"paid", "made", "earned", "lost", "cost", "costs", "took", "charged", "spent"})
 _WORDS_BACK: Final = 5
+_ARRIVES: Final = frozenset({"to", "at"})
 
 
 def amounts_of_change(reading: Reading) -> Iterable[Flaw]:
@@ -101,11 +102,14 @@ def _has_change_as_subject(reading: Reading, number: int) -> bool:
 
 def compared_figures(reading: Reading) -> Iterable[Flaw]:
     """A figure right behind "than", "above", "exceeded" is what a claim compares with: its right side."""
-    rights = {one.right for one in reading.claims if one.right is not None}
+    rights, lefts = {one.right for one in reading.claims}, {one.left for one in reading.claims}
     for number, token in enumerate(reading.tokens):
+        back = list(_words_back(reading, number)) if token.key is not None else []
+        if token.key in rights - lefts and back and back[0] in _ARRIVES and _compares(reading, number):
+            yield Flaw(rule="compared_figures", what=f"{back[0]} {token.text}"[:80],
+                        advice="what rose to a figure is the left side of a claim; the right side is where it was")
         if token.key is None or token.key in rights:
             continue
-        back = list(_words_back(reading, number))
         if (back and back[0] in RIGHT_SIDES) or "than" in back:
             yield Flaw(rule="compared_figures", what=f"{' '.join(reversed(back[:2]))} {token.text}"[:80],
                         advice="no claim compares with this figure: give it as the right side of a claim")

@@ -15,6 +15,7 @@ from quantum_trader.lab.statements.flaws import Flaw
 from quantum_trader.lab.statements.language import DIMENSIONS, ClaimRelation
 from quantum_trader.lab.statements.reading import Noun, Reading, Token, singular
 from quantum_trader.lab.statements.words import (
+    ARTICLES,
     CLASSES,
     CONDITIONS,
     DENIALS,
@@ -172,7 +173,9 @@ def _is_advised(token: Token, reading: Reading) -> bool:
         return False
     words = [one for one in reading.tokens if one.is_word]
     place = words.index(token)
-    return place == 0 or (words[0].lower in _ADVISES and words[place - 1].lower in _ADVISES | {"to", "by"})
+    if not token.lower.endswith("ing") and not (place + 1 < len(words) and words[place + 1].lower in ARTICLES):
+        return False  # "reduce the size", not "increase in fees"
+    return place == 0 or (words[0].lower in _ADVISES and words[place - 1].lower in _ADVISES | {"to", "by", "and"})
 
 
 def _allowed(token: Token, words: list[Token]) -> frozenset[ClaimRelation] | None:

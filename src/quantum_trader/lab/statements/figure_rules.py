@@ -16,14 +16,17 @@ from quantum_trader.lab.statements.reading import Noun, Reading, Token, index_of
 from quantum_trader.lab.statements.words import (
     BEFORE_A_FIGURE,
     BEFORE_DAY,
+    DIRECT_CHANGES,
     GAIN_WORDS,
     LOSS_WORDS,
     QUALIFIERS,
     RELATIONS_OF,
     RESULT_WORDS,
+    SPANS,
     TODAY,
     UNIT_WORDS,
     YESTERDAY,
+    words_of_classes,
 )
 
 _TO_ITS_NOUN: Final = frozenset({"closed", "completed", "executed", "recorded", "finished"})  # "{trades} closed trades"
@@ -31,6 +34,10 @@ _BECAME: Final = frozenset({("became",), ("turned", "into"), ("led", "to"), ("en
 _SPEAKS_FIRST: Final = frozenset({"on", "in", "during", "for", "and", "but", "while", "of", "was", "the", "a", "that"})
 _COSTS: Final = frozenset({"fee", "cost", "commission", "slippage", "funding", "expense", "tax"})
 _OTHERS: Final = frozenset({"stop", "stops", "balance", "exchange", "venue", "market", "exits", "entries", "hedge"})
+_MADE: Final = {  # "made money", "paid off": a gain in two words
+    *((verb, "money") for verb in ("made", "make", "makes", "making")),
+    *((verb, "off") for verb in ("paid", "pay", "pays", "paying")),
+}
 _ANY_SIGN: Final = frozenset({"positive", "negative"})
 
 
@@ -265,12 +272,23 @@ def _subject_is_of(before: str, reading: Reading, number: int) -> bool:
     """Whether what a clause that begins with "yesterday" says first is of that day."""
     clause = reading.tokens[number].clause
     ahead = [one for one in reading.tokens[:number] if one.clause == clause]
-    if any(one.lower not in _SPEAKS_FIRST for one in ahead):
+    if any(one.lower not in _SPEAKS_FIRST for one in ahead) and not _is_when(reading, number):
         return True  # "higher than yesterday"
     if keys := reading.figures(clause):
         return keys[0].day == before
-    compares = any(one.lower in RELATIONS_OF for one in reading.words(clause) if one.start > reading.tokens[number].end)
+    compares = any(one.lower in RELATIONS_OF for one in reading.words(clause))
     return not compares or all(one.left.day == before for one in reading.claims)
+
+
+def _is_when(reading: Reading, number: int) -> bool:
+    """Whether "the day before" says when something changed: "fees rose the day before", not "from the day before"."""
+    place = number - 1
+    while place >= 0 and reading.tokens[place].lower in ("the", "day"):
+        place -= 1
+    owned = any(one.text.lower() == "day's" for one in reading.tokens[number : number + 2])
+    if owned or place < 0:
+        return False  # "twice the previous day's level"
+    return reading.tokens[place].lower in DIRECT_CHANGES | words_of_classes("twice", "half")
 
 
 def _is_of(before: str, days: set[str], claimed: set[str]) -> bool:
@@ -283,8 +301,9 @@ def signs(reading: Reading) -> Iterable[Flaw]:
     for number, token in enumerate(reading.tokens):
         if not token.is_word or number in inside:
             continue
+        made = number > 0 and (reading.tokens[number - 1].lower, token.lower) in _MADE
         for words, sign in ((GAIN_WORDS, 1), (LOSS_WORDS, -1)):
-            if token.lower in words and not _signs_agree(reading, token, sign):
+            if (token.lower in words or (made and sign > 0)) and not _signs_agree(reading, token, sign):
                 yield Flaw(rule="signs", what=token.text,
                             advice="the result beside it has the other sign, or there is none: write 'result'")
 
@@ -314,8 +333,24 @@ def _signs_agree(reading: Reading, token: Token, sign: int) -> bool:
         results = _named_results(reading, token)
     if not results:
         wanted = ClaimRelation.GAIN if sign > 0 else ClaimRelation.LOSS
-        return any(one.relation is wanted for one in reading.claims) and not keys
+        return not keys and _is_claimed(reading, token, wanted)
     return all(_sign(reading, key) == sign for key in results)
+
+
+def _is_claimed(reading: Reading, token: Token, wanted: ClaimRelation) -> bool:
+    """Whether claims say the gain or loss of everybody whom the clause names, on the day that it speaks of."""
+    words = {one.lower for one in reading.words(token.clause)}
+    days = set(reading.dates(token.clause)) or set(reading.dates()) or {reading.snapshot.day}
+    if words & YESTERDAY and reading.snapshot.day != WHOLE:
+        days = {day_before(reading.snapshot.day)}
+    elif words & SPANS and "whole" in words:
+        days = {WHOLE}
+    names = {
+        (dimension, name) for dimension in DIMENSIONS
+        for name in reading.names(dimension, token.clause) or reading.names(dimension)
+    }
+    said = [set(one.left.where) for one in reading.claims if one.relation is wanted and one.left.day in days]
+    return names in said or (bool(names) and all({name} in said for name in names))
 
 
 def _owned_by_a_day(reading: Reading, token: Token) -> list[MetricKey] | None:

@@ -116,7 +116,7 @@ QUALIFIERS: Final = word_set("""
 # ---- checked against the values of the clause ------------------------------------------------------------------------
 GAIN_WORDS: Final = word_set("""
     gain gains gained gaining profit profits profited profitable profitably earn earns earned earning earnings
-    win wins winning won positive winner winners reward rewarded rewards surplus black green income incomes
+    win wins winning won positive winner winners reward rewarded rewards surplus killing black green income incomes
 """)
 LOSS_WORDS: Final = word_set("""
     loss losses lose loses losing lost negative unprofitable loser losers deficit bled bleed bleeding forfeited
@@ -195,7 +195,8 @@ CLASSES: Final = (
         diminished diminishes dwindle dwindled lowered crash crashed collapse collapsed dip dips dipped
         contracted contraction ebb ebbed subside subsided descend descended cut cuts reduce reduces reducing reduction
         reductions lowering lowers dive dived dives diving
-        tank tanked tanking narrow narrowed narrowing narrows shorten shortened shortening shortens tighten tightened
+        vanish vanished vanishes vanishing disappear disappeared disappears disappearing tank tanked tanking narrow
+        narrowed narrowing narrows shorten shortened shortening shortens tighten tightened
         tightening tightens slow slowed slowing slows sagged shed shedding sheds lessen lessened eased ease
         easing decelerate decelerated recede receded retreat retreated halving trimmed curbed waned wane fading
         faded dampened bust busted collapses collapsing contractions crashes crashing cutting descending
@@ -261,8 +262,8 @@ CLASSES: Final = (
         all every everything everyone always entirely entire completely complete fully invariably each any
         consistently wholly totally altogether exclusively utterly
     """),
-    _class("none", "none", "no none nothing nobody empty devoid absence absent"),
-    _class("even", "none", "breakeven"),
+    _class("none", "none", "no none nothing nobody empty emptied empties emptying devoid absence absent"),
+    _class("even", "none", "breakeven neutral"),
     _class("norm", "", """
         normal normally typical typically usual unusual unusually abnormal abnormally exceptional exceptionally
         extraordinary extraordinarily atypical
