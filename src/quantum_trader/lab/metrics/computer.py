@@ -21,6 +21,7 @@ from quantum_trader.lab.metrics.relation_values import ROWS, RelationValues, fin
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot, MetricValue
 
 _DAYS: Final = "select day, count(*) as events from events group by day order by day"
+_BEGUN: Final = f"select distinct day from events where ts_ns % {NS_PER_DAY} <> 0 order by day"
 _LAST: Final = "select max(ts_ns) as last_ns from events"
 
 
@@ -39,10 +40,20 @@ class MetricsComputer:
         """Events by day of the journal, oldest day first."""
         return _counts(self._lake().sql(_DAYS))
 
+    def last_day(self) -> str:
+        """The last day that has an event after its first moment; empty for an empty journal.
+
+        The last bar of a run to a day's end closes at midnight, where a further day begins that nothing happened on.
+        """
+        days = list(self.days())
+        begun = [one["day"].isoformat() for one in self._lake().sql(_BEGUN).to_pylist()]
+        return max(begun or days, default="")
+
     def compute(self, first_day: str | None = None, last_day: str | None = None) -> MetricSnapshot:
         """Every metric of each day from *first_day* to *last_day* and of all of them together.
 
-        A snapshot's own day is the last one. Days that are over are kept in the state folder and read from there.
+        A snapshot's own day is the last one, as :meth:`last_day` has it. Days that are over are kept in the
+        state folder and read from there.
         Raises StateError for a journal that is empty or has none of these days.
         """
         span = _span(first_day, last_day)
@@ -52,7 +63,9 @@ class MetricsComputer:
         if found is None or not counts.keys() <= kept.keys() | {one.key.day for one in found}:
             counts, found = self._computed(span, lambda day: day not in kept, whole=True)
         values = [*found, *(one for day in kept for one in kept[day])]
-        return MetricSnapshot(self.catalogue.metrics, values, max(day for day in counts if _inside(day, span)))
+        last = self.last_day()
+        own = last if last in counts and _inside(last, span) else max(day for day in counts if _inside(day, span))
+        return MetricSnapshot(self.catalogue.metrics, values, own)
 
     def day(self, day: str) -> MetricSnapshot:
         """Every metric of one *day*. Raises StateError where the journal has no event of that day."""
