@@ -18,7 +18,7 @@ from quantum_trader.domain.errors import ConfigError
 from quantum_trader.lab.council.answers import AnswerStore, ChatMessage, ModelAnswer
 from quantum_trader.lab.council.calls import ModelCaller, most_usd
 from quantum_trader.lab.council.council import BY_RULES
-from quantum_trader.lab.council.ledger import CostLedger, CouncilCall
+from quantum_trader.lab.council.ledger import AskedAlready, CostLedger, CouncilCall
 from quantum_trader.lab.council.settings import CouncilModel, load_council
 
 SENTENCE = "The win rate was {win_rate}."
@@ -156,6 +156,20 @@ def test_an_answer_is_kept_before_its_cost_is_written(tmp_path: Path) -> None:
     assert isinstance(again, ModelAnswer)
     assert port.asked == 1
     assert [call.outcome for call in ledger(tmp_path).calls()] == ["answered"]
+
+
+def test_two_processes_do_not_pay_for_one_question(tmp_path: Path) -> None:
+    """Both looked before either asked: the second to reserve is told, and asks only when told to."""
+    first = ledger(tmp_path).reserve("question", "One", 0.1, 12.0)
+    second = ledger(tmp_path).reserve("question", "One", 0.1, 12.0)
+    other = ledger(tmp_path).reserve("another", "One", 0.1, 12.0)
+    again = ledger(tmp_path).reserve("question", "One", 0.1, 12.0, again=True)
+
+    assert isinstance(first, CouncilCall)
+    assert second == AskedAlready(call=first)
+    assert "another process is asking" in str(second)
+    assert isinstance(other, CouncilCall)
+    assert isinstance(again, CouncilCall)
 
 
 @pytest.mark.parametrize("seat", ["[[analysts]]", "[judge]"])

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import msgspec
 
 from quantum_trader.lab.council.answers import AnswerStore, ChatMessage, ModelAnswer, StoredAnswer, question_key
-from quantum_trader.lab.council.ledger import CostLedger, CouncilCall, OverBudget
+from quantum_trader.lab.council.ledger import AskedAlready, CostLedger, CouncilCall, OverBudget
 from quantum_trader.lab.council.settings import CouncilModel
 
 MOST_TRIES: Final = 3
@@ -61,11 +61,6 @@ class ModelCaller:
             if open_call is not None:  # the process died between keeping the answer and settling it
                 self._settle(open_call, model, known)
             return known
-        if open_call is not None and not self.repeat_cut_off:
-            return NoAnswer(why=(
-                "its call was cut off when the program died, or another process is asking; it may have been billed; "
-                "--again asks it once more"
-            ))
         def keep(answer: ModelAnswer) -> None:
             self.store.put(StoredAnswer(key=key, model=model.name, snapshot=snapshot, prompt=prompt, answer=answer))
 
@@ -84,8 +79,10 @@ class ModelCaller:
         keep: Callable[[ModelAnswer], None],
     ) -> ModelAnswer | NoAnswer | CallFailedError:
         """One call. Its answer is on disk before its cost is: whoever dies in between has not paid for nothing."""
-        call = self.ledger.reserve(key, model.name, most_usd(model, messages), self.limit_usd)
-        if isinstance(call, OverBudget):
+        call = self.ledger.reserve(
+            key, model.name, most_usd(model, messages), self.limit_usd, again=self.repeat_cut_off
+        )
+        if isinstance(call, OverBudget | AskedAlready):
             return NoAnswer(why=str(call))
         began_ns = self._clock()
         try:
