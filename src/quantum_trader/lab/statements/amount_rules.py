@@ -27,6 +27,7 @@ from quantum_trader.lab.statements.words import (
 _COPULAS: Final = frozenset({"was", "is", "were", "are", "being", "equals", "equalled", "measured"})
 _SUMS: Final = frozenset({"amounted", "amounts", "came", "comes", "equal", "summed"})  # "amounted to {x}"
 _HAPPENED: Final = frozenset({"was", "were", "is", "are", "got", "been", "being", "remain", "remained", "stayed"})
+_FATES: Final = frozenset({"failed", "fail", "expired", "timed", "died", "stalled", "broke", "misfired", "vanished"})
 _AUXILIARIES: Final = frozenset({"had", "have", "has", "also", "then", "later", "soon", "again", "thus"})
 _IRREGULAR: Final = frozenset({"lost", "won", "cut", "held", "sold", "bought", "left", "hit", "shut", "stuck"})
 _BEFORE_A_RATE: Final = frozenset({"paid", "made", "earned", "lost", "cost", "costs", "took", "charged", "spent"})
@@ -144,6 +145,8 @@ def _happened(reading: Reading, number: int) -> Token | None:
         word = token.lower
         if not token.is_word or token.clause != reading.tokens[number].clause:
             return None
+        if word in _FATES:
+            return token
         if word in _HAPPENED:
             passive = True
         elif passive and (_is_participle(word) or word in _IRREGULAR):

@@ -110,7 +110,10 @@ def comparisons(reading: Reading) -> Iterable[Flaw]:
             if allowed is None or _is_idiom(token, reading) or _is_of_no_figure(token, reading, mention):
                 continue
             own = _attributed(token, reading, mention)
-            claims = [one for one in reading.claims if _says(one, reading) & (allowed | _of_the_two(one, token, words))]
+            claims = [
+                one for one in reading.claims
+                if relations_said(one, reading) & (allowed | _of_the_two(one, token, words))
+            ]
             if not any(_is_visible(one, _seen(one, own, reading, clause), reading, clause) for one in claims):
                 yield Flaw(rule="comparisons", what=token.text,
                             advice=f"needs a claim ({', '.join(sorted(allowed)) or 'none fits'}) of what it speaks of")
@@ -118,7 +121,7 @@ def comparisons(reading: Reading) -> Iterable[Flaw]:
                 yield Flaw(rule="comparisons", what=token.text, advice="the clause names figures its claim is not of")
 
 
-def _says(claim: BoundClaim, reading: Reading) -> frozenset[ClaimRelation]:
+def relations_said(claim: BoundClaim, reading: Reading) -> frozenset[ClaimRelation]:
     """The relations that are true where *claim* is: what rose improved, where higher is better; twice is above."""
     said = {claim.relation} | _IMPLIED.get(claim.relation, frozenset())
     ways = _GOOD_WAYS.get(reading.snapshot.metrics[claim.left.metric].direction, {})
