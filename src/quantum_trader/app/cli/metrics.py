@@ -193,7 +193,7 @@ def _snapshot(state: Path, known: Catalogue, day: str) -> tuple[MetricSnapshot, 
 
 def _chosen(computer: Any, day: str) -> str:
     """*day*, or the last one of the journal where that is meant."""
-    return max(computer.days(), default=day) if day == _LAST else day
+    return (computer.last_day() or day) if day == _LAST else day
 
 
 def _conditions(given: Sequence[str] | None) -> dict[str, str]:

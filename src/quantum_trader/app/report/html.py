@@ -56,7 +56,8 @@ Column = tuple[str, Callable[[Row], str], bool]  # heading, cell, whether its si
 def html_report(report: Row) -> str:
     """Render *report* (what ``build_report`` made, or a ``report.json`` read back) as one HTML page."""
     sections = [
-        _header(report), _cards(report), _activity(report), _models(report), _pilot(report), _edges(report),
+        _header(report), _cards(report), _insight(report), _activity(report), _models(report), _pilot(report),
+        _edges(report),
         _equity(report), _drawdown(report), _price(report),
         _policy(report), _evidence(report), signals_section(report), _gates(report), _gate_money(report),
         _months(report), trades_on_prices(report),
@@ -134,6 +135,14 @@ def _header(report: Row) -> str:
         f"<p>{escape(', '.join(data['symbols']))} · {escape(data['interval'])} bars · {fmt.day(data['first'])} to "
         f"{fmt.day(data['last'])} · {escape(policy)} · {escape(data['source'])} data</p></header>"
     )
+
+
+def _insight(report: Row) -> str:
+    """The insight that the run ended with; a report of an older program has none."""
+    from quantum_trader.app.report.run_insight import run_insight_part  # which builds its page with this module
+
+    found = report.get("insight")
+    return run_insight_part(found, report.get("run", {}).get("state_dir", "")) if found else ""
 
 
 def card(name: str, value: str, more: str, coloured: bool = False) -> str:

@@ -204,6 +204,15 @@ def insight_page(insight: DailyInsight) -> str:
     )
 
 
+def insight_part(insight: DailyInsight) -> str:
+    """The sentences, the advice and the figures of an insight as one section of another page."""
+    parts = [f"<h3>{escape(title)}</h3>{_items(sentences)}" for title, sentences in _sentences(insight)]
+    parts.append(f"<h3>{TO_DO}</h3>{''.join(_advised(text, command) for text, command in _advice(insight))}")
+    struck = f"<p>{escape(_struck_words(insight))}</p>" if insight.struck else ""
+    figures = cells_table(FIGURE_COLUMNS, _figure_cells(insight))
+    return section(insight_title(insight), *parts, struck, f"<h3>{FIGURES}</h3>", figures)
+
+
 def _items(lines: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 

@@ -89,7 +89,7 @@ class InsightAggregator:
     def _chosen(self, day: str | date | None, known: list[str]) -> str:
         if not known:
             raise StateError(f"--state {self._state}: the journal has no event yet")
-        wanted = known[-1] if day is None else day.isoformat() if isinstance(day, date) else day
+        wanted = self._computer.last_day() if day is None else day.isoformat() if isinstance(day, date) else day
         midnight_of(wanted)
         if wanted not in known:
             raise StateError(

@@ -36,6 +36,7 @@ _DAYS: Final = (
 )
 _SPAN: Final = "select min(ts_ns) as first_ns, max(ts_ns) as last_ns from events"
 _THREADS: Final = 2  # relations that are grouped at the same time
+_LAST_DAY: Final = f"select coalesce(max(day) filter (ts_ns % {NS_PER_DAY} <> 0), max(day)) as day from events"
 
 
 class MetricsComputer:
@@ -53,10 +54,19 @@ class MetricsComputer:
         """Events by day of the journal, oldest day first."""
         return self._counted()[0]
 
+    def last_day(self) -> str:
+        """The last day that has an event after its first moment; empty for an empty journal.
+
+        The last bar of a run to a day's end closes at midnight, where a further day begins that nothing happened on.
+        """
+        found = self._lake().sql(_LAST_DAY)["day"][0].as_py()
+        return found.isoformat() if found is not None else ""
+
     def compute(self, first_day: str | None = None, last_day: str | None = None) -> MetricSnapshot:
         """Every metric of each day from *first_day* to *last_day* and of all of them together.
 
-        A snapshot's own day is the last one. Days that are over are kept in the state folder and read from there.
+        A snapshot's own day is the last one, as :meth:`last_day` has it. Days that are over are kept in the
+        state folder and read from there.
         Raises StateError for a journal that is empty or has none of these days.
         """
         span = _span(first_day, last_day)
@@ -68,7 +78,8 @@ class MetricsComputer:
             missing = {day: events for day, events in counts.items() if day not in kept}
             found = self._computed(span, journal, missing, whole=_total(counts))
         values = [*found, *(one for day in kept for one in kept[day])]
-        return MetricSnapshot(self.catalogue.metrics, values, max(counts))
+        last = self.last_day()
+        return MetricSnapshot(self.catalogue.metrics, values, last if last in counts else max(counts))
 
     def day(self, day: str) -> MetricSnapshot:
         """Every metric of one *day*. Raises StateError where the journal has no event of that day."""
