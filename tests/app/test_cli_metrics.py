@@ -136,7 +136,7 @@ def test_compute_says_how_many_values_there_are(state: Path) -> None:
     line = asked("compute", "--state", str(state)).stdout
     found = document("compute", "--state", str(state))
     empty = len([one for one in found["values"] if one["value"] is None])
-    assert re.match(rf"132 metrics, 3 days: {len(found['values']):,} values, {empty:,} of them without data", line)
+    assert re.match(rf"140 metrics, 3 days: {len(found['values']):,} values, {empty:,} of them without data", line)
     assert found["content_hash"][:16] in line
     assert {one["day"] for one in found["values"]} == {"all", "2026-10-05", "2026-10-06", "2026-10-07"}
 

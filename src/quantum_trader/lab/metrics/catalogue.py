@@ -18,7 +18,7 @@ import msgspec
 from quantum_trader.domain.errors import ConfigError, InputError, brief
 from quantum_trader.domain.private_files import MOST_SETTINGS, read_bounded
 from quantum_trader.lab.metrics.metric import Dimension, Metric
-from quantum_trader.models.gate_tables import plain_yaml
+from quantum_trader.models.gate_tables import own_yaml, plain_yaml
 
 DAYS: Final = "days"  # in the place of a relation's name: the condition on ts_ns
 INTERVALS: Final = ("", "wilson", "mean", "share")  # of SQL
@@ -162,23 +162,34 @@ def load_catalogue(file: Path | None = None) -> Catalogue:
 
     Raises ConfigError with the entry that cannot be used.
     """
-    text = files("quantum_trader").joinpath("data", "metrics.yaml").read_text(encoding="utf-8")
-    relations, sources, metrics = _entries("metrics.yaml", text)
+    relations, sources, metrics = _entries("metrics.yaml", own_yaml(catalogue_text()))
     if file is not None:
         try:
             own = read_bounded(file, MOST_SETTINGS).decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise ConfigError(f"--catalogue {file}: cannot be read: {why}") from None
-        more = _entries(f"--catalogue {file.name}", own)
+        name = f"--catalogue {file.name}"
+        more = _entries(name, _plain(name, own))
         relations, sources, metrics = relations | more[0], sources | more[1], metrics | more[2]
     return Catalogue(relations, metrics, sources)
 
 
-def _entries(name: str, text: str) -> tuple[dict[str, Relation], dict[str, Source], dict[str, Metric]]:
-    """Relations, sources and metrics that the YAML *text* of the file *name* states."""
+def catalogue_text() -> str:
+    """The program's own catalogue."""
+    return files("quantum_trader").joinpath("data", "metrics.yaml").read_text(encoding="utf-8")
+
+
+def _plain(name: str, text: str) -> Any:
     try:
-        content = plain_yaml(text)
+        return plain_yaml(text)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _entries(name: str, content: Any) -> tuple[dict[str, Relation], dict[str, Source], dict[str, Metric]]:
+    """Relations, sources and metrics that the *content* of the file *name* states."""
+    try:
         if not isinstance(content, Mapping) or set(content) - set(_KEYS):
             raise ConfigError(f"holds {brief(content)}; write relations:, sources: and metrics:")
         relations, sources = _named(content, "relations", Relation), _named(content, "sources", Source)

@@ -23,6 +23,8 @@ class Unit(StrEnum):
     BPS = "bps"  # basis points of a notional
     SHARE = "share"  # 1 = 100 %
     R = "R"  # multiples of the risk taken
+    PERCENT = "%"
+    QUANTITY = "quantity"  # of the base coin
     COUNT = "count"
     RATIO = "ratio"  # without a unit, as a profit factor or a Sharpe ratio
     SECONDS = "s"
@@ -81,7 +83,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     samples: str = "count(*)"
     by: tuple[Dimension, ...] = ()
     nouns: tuple[str, ...]  # what a sentence may call it, in the singular: "win rate", "share of wins"
-    interval: str = ""  # "wilson" of a share, "mean" or "share" (0 to 1) by whole days, "own" by the function, "" for none
+    interval: str = ""  # "wilson" of a share, "mean" or "share" (0 to 1) by whole days, "own" by the function, or none
     target: float | None = None  # a value that is good, in the metric's direction
     alert: AlertRule | None = None
 
