@@ -61,7 +61,7 @@ def listed(out: str, _folder: Path) -> bool:
 
 def explained(out: str, _folder: Path) -> bool:
     """The SQL of a metric with its value, or the function that computes it."""
-    return ("select " in out and "win_rate@all" in out) or ("Computed by lab." in out and "Again: quantum-" in out)
+    return ("select " in out and "win_rate@all" in out) or ("Computed by " in out and "Again: quantum-" in out)
 
 
 # What a person looks for in the answer of each command.
@@ -80,7 +80,7 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("config", "show"): has("start_equity", "profile"),
     ("config", "check"): has("run.toml"),
     ("shadows",): has("all refused"),
-    ("metrics", "list"): listed, ("metrics", "show"): has("samples"),
+    ("metrics", "list"): listed, ("metrics", "show"): has("samples", "value"),
     ("metrics", "compute"): has("metrics, ", "without data"), ("metrics", "explain"): explained,
     ("gates", "advice"): has("thresholds tried"), ("insight",): read,
     ("rollout", "status"): has("signal_filter", "exit_mode"),

@@ -289,7 +289,8 @@ def _show_values(snapshot: MetricSnapshot, values: Sequence[MetricValue], title:
         metric = snapshot.metrics[one.key.metric]
         bounds = " to ".join(metric_text(bound, metric.unit) for bound in (one.low, one.high) if bound is not None)
         where = ", ".join(value for _, value in one.key.where)
-        rows.append([metric.group, metric.id, where, metric_text(one.value, metric.unit), bounds, f"{one.samples:,}"])
+        samples = "" if "field" in dict(one.key.where) else f"{one.samples:,}"  # a field of a report has none
+        rows.append([metric.group, metric.id, where, metric_text(one.value, metric.unit), bounds, samples])
     _show(f"Metrics: {title}", ["group", "id", "of", "value", "95 %", "samples"], rows, right=(3, 4, 5))
 
 

@@ -79,6 +79,7 @@ def build_report(
         "insight": run_insight(facts),
         "tables": tables(facts),
         "halts": [_plain_halt(halt) for halt in facts.halts],
+        "halt_count": len(facts.halts),
         "positions": [msgspec.to_builtins(position) for position in facts.positions],
         "regimes": facts.shares.regime,
         "governor": facts.shares.governor,
