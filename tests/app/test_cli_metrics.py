@@ -17,7 +17,8 @@ from quantum_trader.app.cli.main import app
 from quantum_trader.app.runs.named_figures import computation_of
 from quantum_trader.journal.lake import Lake
 from quantum_trader.lab.insights.aggregator import InsightAggregator
-from quantum_trader.lab.metrics.catalogue import load_catalogue
+from quantum_trader.lab.metrics.catalogue import catalogue_text, load_catalogue
+from quantum_trader.models.gate_tables import own_yaml, plain_yaml
 
 OWN = """
 relations:
@@ -129,6 +130,11 @@ def test_every_named_function_exists_and_says_what_it_computes() -> None:
     named = [one for one in catalogue.metrics.values() if one.function]
     assert len(named) >= 15
     assert [one.id for one in named if not computation_of(catalogue, one).computes] == []
+
+
+def test_the_catalogue_of_the_program_stands_the_checks_of_a_catalogue_of_ones_own() -> None:
+    """It is read without them, for speed: no key twice, no alias, and the same content."""
+    assert own_yaml(catalogue_text()) == plain_yaml(catalogue_text())
 
 
 def test_compute_says_how_many_values_there_are(state: Path) -> None:

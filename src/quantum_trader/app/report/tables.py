@@ -246,7 +246,7 @@ def _rest(report: Row) -> list[RenderableType]:
             for halt in halts[:_MOST_ROWS]
         ]
         more = f", the first {_MOST_ROWS} listed" if len(halts) > _MOST_ROWS else ""
-        title = f"Halts (new entries stop) and safety levels: {fmt.count(report.get('halt_count'))}{more}"
+        title = f"Halts (new entries stop) and safety levels: {fmt.count(report.get('halt_count', len(halts)))}{more}"
         parts.append(_table(title, ("When", "kind", "reason", "lasted"), rows, left=3))
     if report["positions"]:
         held = [
