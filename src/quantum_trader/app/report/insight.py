@@ -32,8 +32,8 @@ CHANGES: Final = "Changes"
 CHANGE_COLUMNS: Final = ("Time (UTC)", "what", "by", "reason")
 FIGURE_COLUMNS: Final = ("No", "metric", "value", "95 %", "samples")
 FIGURE_NOTE: Final = (
-    "Every figure by its metric's id, day and filter. `quantum-trader metrics explain ID` prints the SQL of those of "
-    "the catalogue; those of the window and of thresholds are explained in docs/how-to-read-an-insight.md."
+    "Every figure by its metric's id, day and filter. `quantum-trader metrics explain ID` prints the SQL or the "
+    "function that computes it."
 )
 _LONGEST_TYPED: Final = 160
 _HIDDEN: Final = re.compile(r"[^\x20-\x7e\u00a1-\u024f]+")  # of what people and programs have typed

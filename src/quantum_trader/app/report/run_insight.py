@@ -21,7 +21,7 @@ from quantum_trader.app.runs.results import RunFacts, ShadowFacts
 from quantum_trader.domain.clock import iso
 from quantum_trader.lab.insights.daily_insight import DailyInsight, InsightParts, insight_of
 from quantum_trader.lab.insights.day_records import DayRecords
-from quantum_trader.lab.insights.insight_figures import INSIGHT_METRICS, insight_figures
+from quantum_trader.lab.insights.insight_figures import INSIGHTS, insight_figures
 from quantum_trader.lab.learning.probability_scores import wilson_interval
 from quantum_trader.lab.metrics.catalogue import load_catalogue
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot, MetricValue
@@ -42,8 +42,9 @@ def run_insight(facts: RunFacts) -> dict[str, Any]:
         refusals=dict(sorted(facts.refusals.items(), key=lambda item: (-item[1], item[0]))),
     )
     analysis = _analysis(facts)
+    catalogue = load_catalogue()
     snapshot = MetricSnapshot(
-        {**load_catalogue().metrics, **INSIGHT_METRICS},
+        {**catalogue.queried, **catalogue.of_source(INSIGHTS)},
         [*_catalogued(facts), *insight_figures(records, analysis, None, None)], WHOLE,
     )
     return insight_document(insight_of(InsightParts(

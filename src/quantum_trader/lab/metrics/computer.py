@@ -79,7 +79,7 @@ class MetricsComputer:
             found = self._computed(span, journal, missing, whole=_total(counts))
         values = [*found, *(one for day in kept for one in kept[day])]
         last = self.last_day()
-        return MetricSnapshot(self.catalogue.metrics, values, last if last in counts else max(counts))
+        return MetricSnapshot(self.catalogue.queried, values, last if last in counts else max(counts))
 
     def day(self, day: str) -> MetricSnapshot:
         """Every metric of one *day*. Raises StateError where the journal has no event of that day."""
@@ -87,7 +87,7 @@ class MetricsComputer:
         counts, journal = self._counted_of(day, span)
         kept = self._kept(counts)
         values = kept[day] if day in kept else self._computed(span, journal, counts)
-        return MetricSnapshot(self.catalogue.metrics, values, day)
+        return MetricSnapshot(self.catalogue.queried, values, day)
 
     def some(self, day: str, names: Collection[str]) -> MetricSnapshot:
         """The metrics *names* of one *day*: of what was kept, or computed without the others and not kept.
@@ -99,11 +99,11 @@ class MetricsComputer:
         kept = self._kept(counts)
         if day in kept:
             return MetricSnapshot(
-                self.catalogue.metrics, (one for one in kept[day] if one.key.metric in names), day
+                self.catalogue.queried, (one for one in kept[day] if one.key.metric in names), day
             )
         part = Catalogue(self.catalogue.relations, {name: self.catalogue.metric(name) for name in names})
         values = MetricsComputer(self.state, part, keeps=False)._computed(span, journal, counts)
-        return MetricSnapshot(self.catalogue.metrics, values, day)
+        return MetricSnapshot(self.catalogue.queried, values, day)
 
     def value(self, metric: str, day: str = WHOLE, **where: str) -> MetricValue:
         """One value of *metric* on *day* with any combination of dimensions."""
@@ -212,8 +212,13 @@ def ordering(rows: pa.Table) -> str:
 
 
 def standalone_query(catalogue: Catalogue, name: str, day: str, where: Mapping[str, str]) -> str:
-    """The SELECT of one figure of the metric *name*; InputError for a dimension that it cannot be asked by."""
+    """The SELECT of one figure of the metric *name*; InputError where it has no SQL, or for a dimension that
+    it cannot be asked by.
+    """
     metric = catalogue.metric(name)
+    if metric.function:
+        command = catalogue.sources[metric.of].command
+        raise InputError(f"metric {name!r}: has no SQL; {metric.function} computes it, and `{command}` prints it")
     for key, value in where.items():
         if key not in metric.by:
             raise InputError(
