@@ -70,6 +70,10 @@ def live_command(
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print no messages while trading, except errors.")
     ] = False,
+    notify: Annotated[
+        Path | None, typer.Option("--notify", metavar="FILE", help="Notify by these settings (TOML), from a process "
+                                  "beside this one.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Trade on live market data with the engine of the replay; DRY (paper fills) by default.
@@ -91,15 +95,17 @@ def live_command(
         "policy.profile": (profile, "--profile"), "account.start_equity": (equity, "--equity"),
         **policy_flags(policy, no_policy, policy_mode, _OLD_POLICY), **model_flags(model, pilot), **gate_flags(gates),
     })
-    raise typer.Exit(start(load_live_settings(config, live_flags, run_flags), state, plan, as_json, quiet))
+    raise typer.Exit(start(load_live_settings(config, live_flags, run_flags), state, plan, as_json, quiet, notify))
 
 
 def _given(flags: dict[str, tuple[Any, str]]) -> dict[str, tuple[Any, str]]:
     return {key: pair for key, pair in flags.items() if pair[0] is not None}
 
 
-def start(loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet: bool = False) -> int:
-    """Load the keys, print the plan and trade; returns the exit code.
+def start(
+    loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet: bool = False, notify: Path | None = None
+) -> int:
+    """Load the keys, print the plan and trade; returns the exit code. *notify*: settings of notifications.
 
     With *only_plan* it ends there: exit code 1 when a start would be refused, and the plan says why.
     """
@@ -134,4 +140,8 @@ def start(loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet
             return 1 if plan.refusals else 0
         from quantum_trader.app.runs.live import run_live
 
+        if notify is not None:
+            from quantum_trader.app.notify.beside import start_beside
+
+            start_beside(state, notify)
         return int(run_live(loaded, keys, state, redactor, quiet=quiet))

@@ -53,6 +53,7 @@ COMMANDS: Final = {
     "data": ("data", "app", "Download, import, check and list market data."),
     "venue": ("venue", "app", "A local exchange with Binance's USD-M protocol, over a recording."),
     "token": ("token", "app", "Tokens of the API: make, list, revoke."),
+    "notify": ("notify", "app", "Notifications of halts, fills, drawdowns and stops, to any service."),
     "config": ("config", "app", "Show the settings in force, check a settings file."),
 }
 
