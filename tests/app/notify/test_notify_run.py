@@ -123,7 +123,7 @@ def test_a_folder_that_holds_another_run_is_told_from_its_beginning(tmp_path: Pa
     told = Told()
     with NotedRun(tmp_path / "run") as run:
         beside = Beside(run, told)
-            beside.step()
+        beside.step()
         for _ in range(3):
             run.fill("OLDUSDT")
         beside.step(1)

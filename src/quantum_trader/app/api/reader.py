@@ -123,4 +123,4 @@ def time_ns(key: str, text: str) -> int:
         found = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
         return int(found.timestamp()) * NS_PER_SECOND + found.microsecond * 1_000
     except (ValueError, OverflowError):
-        raise ApiError(400, f"{key} = {brief(text)}: must be a time such as 2024-01-15 or 2024-01-15T12:00:00Z") from None
+        raise ApiError(400, f"{key} = {brief(text)}: must be a time such as 2024-01-15T12:00:00Z") from None
