@@ -22,7 +22,7 @@ from quantum_trader.app.runs.pilot_store import pilot_document, store_of
 from quantum_trader.app.runs.rollout_record import change_document, require_rollout_folder
 from quantum_trader.app.runs.status import is_alive
 from quantum_trader.domain.enums import Side
-from quantum_trader.domain.errors import QuantumTraderError
+from quantum_trader.domain.errors import QuantumTraderError, brief
 from quantum_trader.domain.pilot_settings import field_of
 from quantum_trader.lab.gate_changes import GateRefused
 from quantum_trader.models.gate_tables import gates_with
@@ -179,6 +179,8 @@ class Control:
         path = f"{V1}/{road}"
 
         def recorded(call: Call) -> Any:
+            if not call.body.reason.isprintable() or not call.body.reason.strip():
+                raise ApiError(400, f"reason = {brief(call.body.reason)}: must be one line of printable characters")
             action = f"{method} {path.format(**call.path)}"
             detail = msgspec.json.encode(call.body).decode()
             try:

@@ -187,8 +187,15 @@ def _metrics(reader: RunReader, day: str) -> MetricValues:
     computer = MetricsComputer(reader.folder, catalogue)
     if day == _LAST:
         day = max(computer.days(), default=day)
+    _check_day(day, computer)
     snapshot = computer.compute() if day == WHOLE else computer.day(day)
     return MetricValues(day=day, values=[_row(one, catalogue) for one in snapshot if one.key.day == day])
+
+
+def _check_day(day: str, computer: MetricsComputer) -> None:
+    """Raise ApiError where the journal has no event of *day*."""
+    if day not in (WHOLE, _LAST) and day not in computer.days():
+        not_found(f"day = {brief(day)}: the journal has no event of such a day; write it as 2024-01-15")
 
 
 def _explained(reader: RunReader, call: Call) -> MetricExplained:
@@ -209,7 +216,9 @@ def _insight(reader: RunReader, call: Call) -> dict[str, Any]:
     from quantum_trader.lab.insights.aggregator import InsightAggregator
 
     reader.lake()
-    aggregator = InsightAggregator(reader.folder, load_catalogue(), window_days=call.query.window)
+    catalogue = load_catalogue()
+    _check_day(call.query.day, MetricsComputer(reader.folder, catalogue))
+    aggregator = InsightAggregator(reader.folder, catalogue, window_days=call.query.window)
     return insight_document(aggregator.get_daily_insights(None if call.query.day == _LAST else call.query.day))
 
 

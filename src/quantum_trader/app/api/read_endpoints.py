@@ -176,6 +176,7 @@ def _why_not(reader: RunReader, call: Call) -> WhyNot:
     return why_nothing(reader.folder, call.query.symbol, time_ns("at", call.query.at))
 
 
+_OF_ORDERS: Final = ("orders", "fills", "executions", "failures")  # views of what names an order
 # where an id that is no trace's stands: its view and column
 _ID_OF: Final = (("intents", "intent_id"), ("orders", "client_order_id"), ("trades", "trade_id"))
 
@@ -183,7 +184,14 @@ _ID_OF: Final = (("intents", "intent_id"), ("orders", "client_order_id"), ("trad
 def _trace(reader: RunReader, given: str) -> TraceAnalysis:
     lake = reader.lake()
     trace_id = _trace_id(reader, given)
-    lines = lake.sql("select payload from events where trace_id = ? order by producer, seq", [trace_id])
+    orders = "(select client_order_id from orders where trace_id = $id and client_order_id <> '')"
+    theirs = " union ".join(  # acknowledgements and fills carry the order's id alone
+        f"select producer, seq from {view} where client_order_id in {orders}" for view in _OF_ORDERS
+    )
+    lines = lake.sql(
+        f"select payload from events where trace_id = $id or (producer, seq) in ({theirs}) order by producer, seq",
+        {"id": trace_id},
+    )
     found = trace_from_records((one.encode() for one in lines["payload"].to_pylist()), trace_id)
     if found is None:
         not_found(f"id = {given[:100]!r}: no record carries it")

@@ -49,6 +49,8 @@ class _Client:
 
     def put(self, text: str) -> None:
         """Send *text* next; a client that is too far behind is closed."""
+        if self.closing is not None:
+            return
         try:
             self.queue.put_nowait(text)
         except asyncio.QueueFull:
