@@ -16,6 +16,7 @@ from quantum_trader.app.cli.options import (
     JsonOption,
     ModelOption,
     NoPolicyOption,
+    NotifyOption,
     PilotOption,
     PolicyOption,
     ProfileOption,
@@ -72,10 +73,7 @@ def live_command(
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print no messages while trading, except errors.")
     ] = False,
-    notify: Annotated[
-        Path | None, typer.Option("--notify", metavar="FILE", help="Notify by these settings (TOML), from a process "
-                                  "beside this one.")
-    ] = None,
+    notify: NotifyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Trade on live market data with the engine of the replay; DRY (paper fills) by default.

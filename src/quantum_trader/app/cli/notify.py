@@ -21,7 +21,7 @@ app = typer.Typer(
 SettingsOption = Annotated[
     Path, typer.Option("--settings", metavar="FILE", help="Settings of the notifications (TOML), without addresses.")
 ]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A target of the settings, or ping.")]
+TargetArgument = Annotated[str, typer.Argument(metavar="NAME", help="A target of the settings, or ping.")]
 
 
 @app.command("run")
@@ -101,7 +101,7 @@ def list_command(state: StateOption, settings: SettingsOption, as_json: JsonOpti
 
 
 @app.command("set")
-def set_command(name: NameArgument, as_json: JsonOption = False) -> None:
+def set_command(name: TargetArgument, as_json: JsonOption = False) -> None:
     """Prompt for the address of NAME, hidden, and keep it in the machine's keyring; a script can pipe it in."""
     from quantum_trader.app.notify.secret_addresses import store_address
 
@@ -114,7 +114,7 @@ def set_command(name: NameArgument, as_json: JsonOption = False) -> None:
 
 
 @app.command("remove")
-def remove_command(name: NameArgument, as_json: JsonOption = False) -> None:
+def remove_command(name: TargetArgument, as_json: JsonOption = False) -> None:
     """Take the address of NAME out of the machine's keyring."""
     from quantum_trader.app.notify.secret_addresses import remove_address
 
