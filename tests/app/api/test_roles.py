@@ -60,7 +60,8 @@ def test_what_changes_something_needs_a_trader_and_settings_an_owner(folder: Pat
         name = f"{road.method} {road.path}"
         if road.is_read or road.has_own_login or not road.is_change:
             continue
-        assert road.role is not None and road.role.may(Role.TRADER), name
+        assert road.role is not None, name
+        assert road.role.may(Role.TRADER), name
         assert (road.role is Role.OWNER) == (name in OWNERS_ALONE), name
 
 
