@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from quantum_trader.app.notify.notices import Notice, NoticeKind, NoticeLevel
 from quantum_trader.domain.errors import QuantumTraderError
+
+if TYPE_CHECKING:
+    from quantum_trader.lab.metrics.catalogue import Catalogue
 
 _LEVELS: Final = {"CRITICAL": NoticeLevel.CRITICAL}
 
@@ -24,13 +27,16 @@ class _Collector:
         ))
 
 
-def alarms_of(state: Path, now_ns: int) -> list[Notice]:
-    """The alarms of the last day of the journal that are due, each once in its cool-down; none where it has no day."""
+def alarms_of(state: Path, now_ns: int, catalogue: Catalogue | None = None) -> list[Notice]:
+    """The alarms of the last day of the journal that are due, each once in its cool-down; none where it has no day.
+
+    *catalogue*: of the figures and their rules; the bundled one where left out.
+    """
     from quantum_trader.lab.metrics.alerts import AlertDesk, broken_rules
     from quantum_trader.lab.metrics.catalogue import load_catalogue
     from quantum_trader.lab.metrics.computer import MetricsComputer
 
-    catalogue, told = load_catalogue(), _Collector()
+    catalogue, told = catalogue if catalogue is not None else load_catalogue(), _Collector()
     try:
         computer = MetricsComputer(state, catalogue)
         day = max(computer.days(), default="")
