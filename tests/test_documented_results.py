@@ -127,6 +127,7 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("model", "train"): "tests/app/test_model_train.py",
     ("council", "run"): "tests/app/test_council_cli.py", ("council", "cost"): "tests/app/test_council_cli.py",
     ("council", "models"): "tests/app/test_council_cli.py",
+    **dict.fromkeys([("notify", name) for name in ("run", "test", "list", "set")], "tests/app/notify"),
     ("why",): "tests/app/test_why.py", ("why-not",): "tests/app/test_why.py",
     ("pilot", "evaluate"): "tests/app/test_pilot_evaluate.py",
     ("pilot", "walk-forward"): "tests/app/test_pilot_evaluate.py",
