@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
+from quantum_trader.app.cli.guard_freqtrade import freqtrade_command
+from quantum_trader.app.cli.guard_sources import (
+    BinanceOption,
+    GuardBarsOption,
+    GuardDataOption,
+    GuardStateOption,
+    ProfilesOption,
+    bars_source,
+)
 from quantum_trader.app.cli.options import ByOption, JsonOption, ProfileOption, ReasonOption, acting_user
 from quantum_trader.domain.errors import ConfigError
-
-if TYPE_CHECKING:
-    from quantum_trader.app.guard.markets import ClosedBars
 
 DEFAULT_PORT: Final = 8377
 ADDRESS_FILE: Final = "address"
@@ -23,26 +29,16 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="The policy as a guard of other bots: ask it before an entry."
 )
 
-GuardStateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the guard.")]
+app.command("freqtrade")(freqtrade_command)
+
 BotOption = Annotated[str, typer.Option("--bot", metavar="NAME", help="The bot's name, as it sends it.")]
 OneBotOption = Annotated[str | None, typer.Option("--bot", metavar="NAME", help="One bot alone; all if left out.")]
-ProfilesOption = Annotated[
-    Path | None, typer.Option("--profiles", metavar="DIR", help="Folder of your own profiles (NAME.toml); they win.")
-]
-GuardDataOption = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="Bar store that `data download` or `data import` fills; it "
-                              "is read again when it changes.")
-]
-GuardBarsOption = Annotated[
-    str | None, typer.Option("--bars", metavar="INTERVAL", help="Bar interval, 1m to 1h; the longest of --data, or 1h.")
-]
 
 
 @app.command("serve")
 def serve_command(
     state: GuardStateOption, data: GuardDataOption = None,
-    binance: Annotated[bool, typer.Option("--binance", help="Bars from Binance's public market data; no key.")] = False,
-    bars: GuardBarsOption = None,
+    binance: BinanceOption = False, bars: GuardBarsOption = None,
     base_url: Annotated[
         str | None, typer.Option("--base-url", metavar="URL", help="With --binance: another server of its protocol.")
     ] = None,
@@ -63,7 +59,7 @@ def serve_command(
 
     settings = AccessSettings(host=host, port=port)
     check_loopback(settings)
-    source = _source(data, binance, bars, base_url)
+    source = bars_source(data, binance, bars, base_url)
     service = GuardService(state, GuardSettings(profile=profile, profile_folder=profiles), source)
 
     def ready(used: int) -> None:
@@ -158,19 +154,6 @@ def report_command(state: GuardStateOption, bot: OneBotOption = None, as_json: J
         if one.damage:
             lines.append(f"  halted: {one.damage}; `quantum-trader guard resume` once it is safe")
     _say(as_json, {"bots": reports}, "\n".join(lines) or "no bot has asked yet")
-
-
-def _source(data: Path | None, binance: bool, bars: str | None, base_url: str | None) -> ClosedBars:
-    """Where the bars come from; ConfigError unless one source is named."""
-    from quantum_trader.app.guard.markets import BarFolder, VenueBars
-
-    if (data is None) == (not binance):
-        raise ConfigError("--data DIR or --binance: name one source of bars")
-    if base_url is not None and not binance:
-        raise ConfigError("--base-url: belongs to --binance")
-    if data is not None:
-        return BarFolder(data, bars)
-    return VenueBars(bars or "1h", base_url, time.sleep)
 
 
 def _folder(state: Path) -> Path:

@@ -71,6 +71,7 @@ class BotGuard:
         self._resume_revision = 0
         self._mode = GuardMode.OBSERVE
         self._fills: dict[str, FillReport] = {}
+        self.would_lock: dict[str, frozenset[str]] = {}  # pairs of a freqtrade that OBSERVE leaves open, with the rules
         self._answers: OrderedDict[str, tuple[DecideQuestion | None, GuardAnswer | None, int]] = OrderedDict()
         self.policy = OrchestratorPolicy(
             profile_name=settings.profile, state_path=folder / POLICY_FILE, profile_directory=settings.profile_folder
@@ -127,37 +128,45 @@ class BotGuard:
         InputError for an id that stood for another question.
         """
         known = self._answers.get(question.id)
-        mode, trouble = self._mode_or_trouble(now_ns)
+        mode, trouble = self.mode_or_trouble(now_ns)
         if known is not None:
             before, answer, until_ns = known
             if before is not None and before != question:
                 raise InputError(f"id = {question.id!r}: stood for another question; give every entry an id of its own")
             if answer is not None and before is not None and now_ns < until_ns and answer.mode is mode and not trouble:
                 return answer
-        verdict = self.judge(question.entry(), question.account, now_ns, trouble)
+        entry = question.entry()
+        failed = self.observe(question.account, [entry.symbol], now_ns)
+        verdict = self.judge(entry, now_ns, trouble) if not failed else _refused(failed)
         answer = self._answer(question, verdict, mode, now_ns)
         try:
             self._record(question, answer, now_ns, is_again=known is not None)
         except StateError as error:  # what cannot be recorded is not permitted
-            verdict = _refused(EntryRefusal(code="STATE", why=str(error)))
-            return self._answer(question, verdict, mode, now_ns)
+            return self._answer(question, _refused(str(error)), mode, now_ns)
         self._remember(question.id, question, answer, now_ns)
         return answer
 
-    def judge(self, entry: EntryQuestion, account: ToldAccount, now_ns: int, trouble: str = "") -> EntryVerdict:
-        """The verdict on *entry* at *now_ns*, with *account* as it is then; what cannot be judged is refused.
+    def observe(self, account: ToldAccount, symbols: Sequence[str], now_ns: int) -> str:
+        """Take the *account* as it is at *now_ns*, watch *symbols* and those of its positions, and evaluate the policy.
+
+        Returns why that could not be done; empty where it was.
+        """
+        self.account = account
+        wanted = [*symbols, *filter(None, map(_symbol, (one.symbol for one in account.positions)))]
+        self.symbols.update(dict.fromkeys(wanted))
+        try:
+            self._markets.watch(wanted, now_ns)
+            self.evaluate(now_ns)
+        except _UNUSABLE as error:
+            return str(error)
+        return ""
+
+    def judge(self, entry: EntryQuestion, now_ns: int, trouble: str = "") -> EntryVerdict:
+        """The verdict on *entry* by the policy as it was evaluated last; what cannot be judged is refused.
 
         *trouble* is a reason of the caller's to refuse. Nothing is journaled.
         """
-        self.account = account
-        symbols = [entry.symbol, *(parse_symbol(one.symbol) for one in account.positions)]
-        self.symbols.update(dict.fromkeys(symbols))
-        try:
-            self._markets.watch(symbols, now_ns)
-            self.evaluate(now_ns)
-            verdict = judge_entry(self.policy.get_policy(), entry)
-        except _UNUSABLE as error:
-            return _refused(EntryRefusal(code="STATE", why=str(error)))
+        verdict = judge_entry(self.policy.get_policy(), entry)
         against = [EntryRefusal(code="STATE", why=why) for why in (trouble, self.damage) if why]
         against += self._data_refusals(entry.symbol, now_ns)
         if not against:
@@ -201,7 +210,7 @@ class BotGuard:
             return [EntryRefusal(code="STALE_BARS", why=f"the newest bar of {symbol} ended at {ended}{told}")]
         return []
 
-    def _mode_or_trouble(self, now_ns: int) -> tuple[GuardMode, str]:
+    def mode_or_trouble(self, now_ns: int) -> tuple[GuardMode, str]:
         """The mode and what is wrong with it: a mode that is not known is ENFORCED."""
         try:
             return self.mode(now_ns), ""
@@ -252,12 +261,18 @@ class BotGuard:
             bot=self.name, id=report.id, is_counted=known is None, losing_streak=self.streak[0]
         )
 
+    def has_fill(self, key: str) -> bool:
+        """Whether a report with the id *key* was counted."""
+        return key in self._fills
+
     def record_lock(self, pair: str, action: str, refusals: Sequence[EntryRefusal], now_ns: int) -> None:
         """Journal what was done about *pair* of a freqtrade."""
-        self.journal.append(LockChanged(
+        event = LockChanged(
             seq=self.journal.next_seq, ns=now_ns, pair=pair, action=action, mode=self._mode.value,
             refusals=tuple(refusals),
-        ))
+        )
+        self.journal.append(event)
+        self._take(event)
 
     def _take(self, event: GuardEvent) -> None:
         """Change what is remembered as *event* says."""
@@ -272,6 +287,9 @@ class BotGuard:
                 self.account = event.account
                 self.symbols[event.symbol] = None
                 self._remember(event.id, None, None, event.ns)
+            case LockChanged():
+                is_left = event.action == "WOULD_LOCK"
+                self.would_lock[event.pair] = frozenset(one.code for one in event.refusals) if is_left else frozenset()
             case FillTaken():
                 self._fills[event.id] = _report_of(self.name, event)
                 self.account = event.account or self.account
@@ -299,10 +317,19 @@ def _what_is_missing(events: Sequence[GuardEvent], had_policy: bool) -> str:
     return ""
 
 
-def _refused(refusal: EntryRefusal) -> EntryVerdict:
+def _symbol(name: str) -> str:
+    """The symbol that *name* means; "" where it is none, such as a pair that is not quoted in a stable coin."""
+    try:
+        return parse_symbol(name)
+    except InputError:
+        return ""
+
+
+def _refused(why: str) -> EntryVerdict:
     """The verdict where the policy could not be evaluated; no confidence suffices."""
+    refusals = (EntryRefusal(code="STATE", why=why),)
     return EntryVerdict(
-        allow=False, max_stake=0.0, max_risk_pct=0.0, min_confidence=2.0, refusals=(refusal,), rules=()
+        allow=False, max_stake=0.0, max_risk_pct=0.0, min_confidence=2.0, refusals=refusals, rules=()
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import Final
@@ -107,6 +108,12 @@ class GuardService:
         """Count an entry or exit that a bot has made."""
         with self._lock:
             return self.bot(report.bot).fill(report, self._now_ns())
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Keep every other question waiting, for one who asks a :class:`BotGuard` itself."""
+        with self._lock:
+            yield
 
     def beat(self) -> None:
         """Take new bars, and evaluate every policy where the last time is a minute ago; to be called every BEAT_S."""
