@@ -114,6 +114,28 @@ def test_a_kill_loses_no_answered_report(tmp_path: Path) -> None:
     assert again[-1]["losing_streak"] == 100
 
 
+def test_a_damaged_bot_is_halted_until_a_person_resumes(tmp_path: Path) -> None:
+    """The report and the status say so; `resume` needs a reason, and the next question is answered by the policy."""
+    state, bars = tmp_path / "state", str(store_bars(tmp_path / "bars", end_ns=time.time_ns()))
+    with served(state, "--data", bars) as guard:
+        guard.ask("/v1/decide", QUESTION)
+        command("mode", "ENFORCED", "--bot", "mine", "--state", str(state))
+    journal = state / "bots" / "mine" / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes().replace(b"BTCUSDT", b"ETHUSDT"))
+    with served(state, "--data", bars) as guard:
+        refused = guard.ask("/v1/decide", QUESTION | {"id": "2"})[1]
+        report = command("report", "--state", str(state))
+        assert "--reason '': say why" in command(
+            "resume", "--bot", "mine", "--state", str(state), "--reason", " ", code=2).replace("' '", "''")
+        command("resume", "--bot", "mine", "--state", str(state), "--reason", "flat")
+        after = guard.ask("/v1/decide", QUESTION | {"id": "3"})[1]
+
+    assert (refused["allow"], refused["refusals"][0]["code"]) == (False, "STATE")
+    assert "journal.jsonl.damaged-1" in refused["reason"]
+    assert "halted: journal.jsonl" in report
+    assert after["allow"]
+
+
 def test_it_listens_to_this_machine_alone(tmp_path: Path) -> None:
     """Another address is refused, and so is a start without a source of bars."""
     state = str(tmp_path / "state")
