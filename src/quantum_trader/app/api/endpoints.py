@@ -64,6 +64,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     may_be_text: bool = False  # a body that is sent as text/plain, from senders that can set no header
     decode: Callable[[bytes], Any] | None = None  # reads the body where its type does not say all
     has_own_login: bool = False  # the handler finds out who asks, by a secret in the body
+    is_read: bool = False  # asked by POST, and changes nothing
 
     @property
     def is_change(self) -> bool:

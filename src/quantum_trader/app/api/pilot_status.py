@@ -27,7 +27,7 @@ PREFIX: Final = "/api/v1/rl-v3/dashboard"
 CACHED_NS: Final = 10 * NS_PER_SECOND
 
 
-class _StateFolder:
+class StateFolderStatus:
     """The status of a state folder; its journal is read at most every 10 seconds of *clock* (ns)."""
 
     def __init__(self, folder: Path, clock: Callable[[], int]) -> None:
@@ -51,7 +51,7 @@ def pilot_router(source: RLv3MetricsStore | Path, clock: Callable[[], int] = tim
 
     A folder that cannot be read is answered with 503 and the reason. StateError where there is no such folder.
     """
-    status = source.get_live_status if isinstance(source, RLv3MetricsStore) else _StateFolder(source, clock).status
+    status = source.get_live_status if isinstance(source, RLv3MetricsStore) else StateFolderStatus(source, clock).status
     router = APIRouter(prefix=PREFIX, tags=["RL v3"])
 
     @router.get("/live-status")

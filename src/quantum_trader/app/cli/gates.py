@@ -14,14 +14,14 @@ from rich.table import Table
 
 from quantum_trader.app.cli.gates_advice import advice_command
 from quantum_trader.app.cli.options import JsonOption, StateOption, acting_user, one_line
-from quantum_trader.app.report.gates import gate_name, limit_words
+from quantum_trader.app.report.gates import gate_name
 from quantum_trader.domain.clock import from_ns
 from quantum_trader.domain.errors import ConfigError, escaped
-from quantum_trader.models.gates import GATES, MODES, GateSettings, gate_place
+from quantum_trader.models.gates import GATES, GateSettings, gate_place
 
 if TYPE_CHECKING:
     from quantum_trader.lab.gate_changes import GateRefused, GatesChange, GatesState
-    from quantum_trader.lab.gate_record import GateEstimate, GateEvidence, GateHistory, GateRate, GatesEffect, Outcomes
+    from quantum_trader.lab.gate_record import GateEstimate, GateHistory, GateRate, GatesEffect, Outcomes
 
 REFUSED: Final = 1
 _NONE: Final = "–"
@@ -48,14 +48,14 @@ app.command("advice")(advice_command)
 @app.command("show")
 def show_command(state: OptionalState = None, as_json: JsonOption = False) -> None:
     """Show each gate's limit, whether it is enforced, what it lets through, and what the refused signals were worth."""
-    from quantum_trader.app.runs.gates_record import gates_of, history_in
+    from quantum_trader.app.runs.gates_record import gates_document, gates_of, history_in
     from quantum_trader.lab.gate_changes import GatesState
     from quantum_trader.lab.gate_record import GateHistory
 
     known = gates_of(state) if state is not None else GatesState()
     history = history_in(state) if state is not None else GateHistory()
     if as_json:
-        _print_json(_shown(known, history))
+        _print_json(gates_document(known, history))
     else:
         _show(known, history, Console(highlight=False, soft_wrap=True), state)
 
@@ -155,44 +155,11 @@ def defaults_command(as_json: JsonOption = False) -> None:
 
 
 # ---- what is shown -------------------------------------------------------------------------------------------------
-def _modes_in_use(settings: GateSettings, history: GateHistory) -> list[str]:
-    """The modes of the signals on record; all that may be, where there are none."""
-    if settings.mode in MODES:
-        return [settings.mode]
-    found = [settings.mode_of(by_score=one.by_score) for one in history.signals]
-    return list(dict.fromkeys(found)) or ["trend", "scalp"]
-
-
-def _shown(state: GatesState, history: GateHistory) -> dict[str, Any]:
-    """The content of ``gates show --json``."""
-    from quantum_trader.lab.gate_record import gate_evidence, gate_rates
-
-    settings, modes = state.settings, _modes_in_use(state.settings, history)
-    rows = []
-    for rate in gate_rates(history, settings):
-        facts = gate_evidence(history, settings, rate.gate)
-        missing = [] if rate.gate in settings.enforced else _missing(settings, facts)
-        rows.append({
-            "gate": rate.gate, "limits": {mode: limit_words(rate.gate, settings, mode) for mode in modes},
-            "enforced": rate.gate in settings.enforced, **msgspec.to_builtins(rate),
-            "target": settings.pass_targets.get(rate.gate), "evidence": msgspec.to_builtins(facts), "missing": missing,
-        })
-    return {
-        "mode": settings.mode, "modes": modes, "enforced": list(settings.enforced), "revision": state.revision,
-        "signals": len(history.signals), "market_hours": history.market_hours, "gates": rows,
-        "settings": msgspec.to_builtins(settings),
-    }
-
-
-def _missing(settings: GateSettings, facts: GateEvidence) -> list[str]:
-    from quantum_trader.lab.gate_changes import unmet_to_enforce
-
-    return [item.text for item in unmet_to_enforce(settings, facts)]
-
-
 def _show(state: GatesState, history: GateHistory, console: Console, folder: Path | None) -> None:
     """Print the gates for a person."""
-    shown = _shown(state, history)
+    from quantum_trader.app.runs.gates_record import gates_document
+
+    shown = gates_document(state, history)
     modes = shown["modes"]
     auto = " (auto: trend for models whose score holds positions, else scalp)" if shown["mode"] == "auto" else ""
     enforced = ", ".join(map(gate_name, shown["enforced"])) or "none"

@@ -51,8 +51,13 @@ def serve_command(
     It measures the markets from bars of its own: --data DIR, or --binance. A new bot is in OBSERVE: every entry is
     permitted, and the answer says what would have been blocked.
     """
-    from quantum_trader.app.api.access import AccessSettings
-    from quantum_trader.app.api.guard import check_loopback, first_token, serve_guard
+    try:
+        from quantum_trader.app.api.access import AccessSettings
+        from quantum_trader.app.api.guard import check_loopback, first_token, serve_guard
+    except ImportError as error:
+        raise ConfigError(
+            f"guard serve: {error.name} is not installed; install it with pip install 'quantum-trader[serve]'"
+        ) from None
     from quantum_trader.app.guard.bots import GuardSettings
     from quantum_trader.app.guard.service import GuardService
     from quantum_trader.policy.storage import write_atomically

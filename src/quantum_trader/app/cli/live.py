@@ -19,6 +19,7 @@ from quantum_trader.app.cli.options import (
     PilotOption,
     PolicyOption,
     ProfileOption,
+    ServeOption,
     gate_flags,
     model_flags,
     policy_flags,
@@ -67,6 +68,7 @@ def live_command(
     gates: GatesOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what a start does, and end without starting. Exit "
                                             "code 1 when a start would be refused.")] = False,
+    serve: ServeOption = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print no messages while trading, except errors.")
     ] = False,
@@ -91,14 +93,18 @@ def live_command(
         "policy.profile": (profile, "--profile"), "account.start_equity": (equity, "--equity"),
         **policy_flags(policy, no_policy, policy_mode, _OLD_POLICY), **model_flags(model, pilot), **gate_flags(gates),
     })
-    raise typer.Exit(start(load_live_settings(config, live_flags, run_flags), state, plan, as_json, quiet))
+    raise typer.Exit(start(
+        load_live_settings(config, live_flags, run_flags), state, plan, as_json, quiet, None if plan else serve
+    ))
 
 
 def _given(flags: dict[str, tuple[Any, str]]) -> dict[str, tuple[Any, str]]:
     return {key: pair for key, pair in flags.items() if pair[0] is not None}
 
 
-def start(loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet: bool = False) -> int:
+def start(
+    loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet: bool = False, serve: int | None = None
+) -> int:
     """Load the keys, print the plan and trade; returns the exit code.
 
     With *only_plan* it ends there: exit code 1 when a start would be refused, and the plan says why.
@@ -106,6 +112,7 @@ def start(loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet
     from quantum_trader.app.process_guard import forget_keys, guarded_process
     from quantum_trader.app.runs.live_messages import say
     from quantum_trader.app.runs.live_plan import plan_lines, start_plan
+    from quantum_trader.app.runs.serving import served
     from quantum_trader.app.runs.sole_trader import other_trader
     from quantum_trader.venues.binance.keys import KeyLocation, Redactor, load_keys, os_keyring
 
@@ -118,7 +125,7 @@ def start(loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet
                 raise
             missing = str(error)
     redactor = Redactor(keys.secrets if keys is not None else ())
-    with guarded_process(redactor):
+    with guarded_process(redactor), served(state, serve, say):  # the server takes the keys along, to close with them
         shown = None
         if keys is not None:
             shown = KeyLocation(endpoint=keys.endpoint, key=keys.masked, source=keys.source)

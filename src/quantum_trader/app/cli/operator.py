@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -16,12 +15,10 @@ from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, a
 from quantum_trader.domain.errors import QuantumTraderError, StateError, VenueError
 
 if TYPE_CHECKING:
-    from quantum_trader.app.runs.direct import MakeVenue, VenueView
+    from quantum_trader.app.runs.direct import VenueView
     from quantum_trader.app.runs.flatten import DirectAction
     from quantum_trader.app.runs.live_history import Result
     from quantum_trader.app.runs.status import FolderStatus
-    from quantum_trader.engine.venue_port import ExecutionVenue
-    from quantum_trader.venues.binance.keys import Redactor
 
 NOT_DONE: Final = 1  # exit code: not done, or a problem was found
 _LOOK_AGAIN_S: Final = (3.0,)  # `status --venue` of a live process: seconds until a difference is checked again
@@ -112,6 +109,7 @@ def _flatten_now(state: Path, reason: str, deadline_s: float, as_json: bool) -> 
     """Flatten at the venue when no process runs, else request it from the process; returns the exit code."""
     from quantum_trader.app.process_guard import guarded_process
     from quantum_trader.app.runs.direct import account_folder, flatten_now
+    from quantum_trader.app.runs.folder_venue import venue_of
     from quantum_trader.app.runs.status import is_alive
 
     request = _request(Action.FLATTEN, reason)
@@ -124,7 +122,7 @@ def _flatten_now(state: Path, reason: str, deadline_s: float, as_json: bool) -> 
             "stop the process and repeat this command.", err=True,
         )
         return NOT_DONE
-    make, redactor = _venue_of(state)
+    make, redactor = venue_of(state)
 
     def show(action: DirectAction) -> None:
         typer.echo(step_line(action), err=True)
@@ -146,24 +144,6 @@ def _flatten_now(state: Path, reason: str, deadline_s: float, as_json: bool) -> 
             )
             typer.echo(f"{result.text}; closed: {', '.join(result.closed) or 'nothing'}; {halted}")
     return 0 if result.flat else NOT_DONE
-
-
-def _venue_of(state: Path) -> tuple[MakeVenue, Redactor]:
-    """A maker of the folder's venue for given symbols, and the redactor of its keys."""
-    from quantum_trader.app.process_guard import forget_keys
-    from quantum_trader.app.runs.direct import account_folder
-    from quantum_trader.app.runs.live import venue_for
-    from quantum_trader.venues.binance.keys import Redactor, load_keys, os_keyring
-
-    live = account_folder(state).settings()
-    keys = load_keys(live.venue, os.environ, os_keyring())
-    forget_keys(os.environ)
-    redactor = Redactor(keys.secrets)
-
-    def make(symbols: tuple[str, ...]) -> ExecutionVenue:
-        return venue_for(msgspec.structs.replace(live, symbols=symbols), keys, closing=True)
-
-    return make, redactor
 
 
 def step_line(action: DirectAction) -> str:
@@ -212,9 +192,10 @@ def _compared(state: Path) -> tuple[FolderStatus, VenueView]:
 
     from quantum_trader.app.process_guard import guarded_process
     from quantum_trader.app.runs.direct import account_folder, differences, look
+    from quantum_trader.app.runs.folder_venue import venue_of
     from quantum_trader.app.runs.status import folder_status
 
-    make, redactor = _venue_of(state)
+    make, redactor = venue_of(state)
     for pause_s in (*_LOOK_AGAIN_S, 0.0):
         with guarded_process(redactor):
             view = asyncio.run(look(make(account_folder(state).symbols)))

@@ -93,6 +93,11 @@ SwitchOption = Annotated[
                  "at TIME (UTC), as a promotion lets it in a live run: an alias or an id, of the pilot or, as "
                  "signal:NAME, of the signals; repeatable."),
 ]
+ServeOption = Annotated[
+    int | None,
+    typer.Option("--serve", metavar="PORT", min=1, max=65535, help="Serve the API on this loopback port while it runs, "
+                 "in a process of its own."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 import typer
 
 from quantum_trader.app.cli.options import ByOption, JsonOption, ReasonOption, StateOption
-from quantum_trader.app.cli.pilot_settings import change_document, change_lines, user_name
+from quantum_trader.app.cli.pilot_settings import change_lines, user_name
 from quantum_trader.app.cli.pilot_status import CardOption, evidence_lines
 from quantum_trader.domain.enums import PilotMode
 from quantum_trader.domain.errors import ConfigError, StateError
@@ -97,6 +97,8 @@ def _refuse(mode: PilotMode, unmet: Sequence[Unmet], evidence: PilotEvidence, as
 
 
 def _confirm(made: StoreChange, unmet: Sequence[Unmet], as_json: bool) -> None:
+    from quantum_trader.app.runs.pilot_store import change_document
+
     if as_json:
         document: dict[str, Any] = {
             "mode_in_force": made.state.pilot.mode_in_force.value, "version": made.state.version,

@@ -47,12 +47,12 @@ def settings_command(
 
     Exit code 1 where the store cannot be used: the mode is OFF then, and the reason is shown.
     """
-    from quantum_trader.app.runs.pilot_store import store_of
+    from quantum_trader.app.runs.pilot_store import pilot_document, store_of
 
     store = store_of(state, file)
     reading = store.read()
     if as_json:
-        typer.echo(json.dumps(_document(store, reading, history), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(pilot_document(store, reading, history), indent=2, ensure_ascii=False))
     else:
         typer.echo("\n".join((*_lines(store, reading), *(_history_lines(reading) if history else ()))))
     raise typer.Exit(PROBLEM if reading.trouble else 0)
@@ -72,7 +72,7 @@ def set_command(
     as_json: JsonOption = False,
 ) -> None:
     """Change what the pilot may do, all of the given settings or none. A running pilot knows it within 10 seconds."""
-    from quantum_trader.app.runs.pilot_store import store_of
+    from quantum_trader.app.runs.pilot_store import change_document, pilot_document, store_of
 
     store, given = store_of(state, file), given_values(values)
     if given.get("mode") in ("PRIMARY", "HYBRID"):
@@ -83,7 +83,8 @@ def set_command(
         reason = f"without evidence: {reason}"
     made = store.change(given, seen_version=version, actor=by or user_name(), reason=reason)
     if as_json:
-        document = {**_document(store, store.read(), False), "changes": [change_document(one) for one in made.changes]}
+        changes = [change_document(one) for one in made.changes]
+        document = {**pilot_document(store, store.read(), False), "changes": changes}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         typer.echo("\n".join(change_lines(made)))
@@ -124,42 +125,12 @@ def _value(name: str, text: str) -> Any:
         return text
 
 
-def _document(store: PolicyStore, reading: StoreReading, history: bool) -> dict[str, Any]:
-    """The store as JSON shows it."""
-    document = {
-        "file": str(store.path), "version": reading.state.version, "mode_in_force": reading.pilot.mode_in_force.value,
-        "trouble": reading.trouble or None, "notice": reading.notice or None,
-        "settings": {LIVE: msgspec.to_builtins(reading.pilot)},
-        "sources": {f"{LIVE}.{name}": _source(reading, name) for name in PilotSettings.__struct_fields__},
-        "risk_profile": msgspec.to_builtins(store.active_risk_profile),
-    }
-    if history:
-        document["older_changes"] = reading.state.older_changes
-        document["history"] = [change_document(one) for one in reading.state.changes]
-    return document
-
-
-def change_document(change: SettingChange) -> dict[str, Any]:
-    """A change as JSON shows it."""
-    return {**msgspec.to_builtins(change), "time": iso(change.ts_ns)}
-
-
-def _source(reading: StoreReading, name: str) -> str:
-    """Where the value of the field *name* came from."""
-    if reading.trouble and name == "mode":
-        return "the store cannot be used"
-    last = reading.state.last_change_of(name)
-    if last is not None:
-        return f"version {last.version}, {iso(last.ts_ns)[:19]}Z, by {last.actor}"
-    if getattr(reading.state.pilot, name) == getattr(PilotSettings(), name):
-        return "default"
-    return "a change that is no longer listed" if reading.state.older_changes else "the default of its first version"
-
-
 def _lines(store: PolicyStore, reading: StoreReading) -> list[str]:
     """The settings for a person, one a line."""
+    from quantum_trader.app.runs.pilot_store import setting_source
+
     lines = [
-        f"{f'{LIVE}.{name}':30} {_text(value):8} {_source(reading, name)}"
+        f"{f'{LIVE}.{name}':30} {_text(value):8} {setting_source(reading, name)}"
         for name, value in msgspec.structs.asdict(reading.pilot).items()
     ]
     mode = reading.pilot.mode_in_force

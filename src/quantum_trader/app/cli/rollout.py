@@ -14,20 +14,17 @@ from rich.table import Table
 
 from quantum_trader.app.cli.options import JsonOption, ReasonOption, StateOption, acting_user
 from quantum_trader.app.report.words import policy_words
-from quantum_trader.domain.clock import from_ns, iso
+from quantum_trader.app.runs.rollout_record import change_document, require_rollout_folder, status_report
 from quantum_trader.domain.errors import ConfigError, StateError
-from quantum_trader.policy.enforcement import SWITCHES, OrchestratorIntegrationConfig, switch_index
+from quantum_trader.policy.enforcement import SWITCHES, switch_index
 from quantum_trader.policy.evidence import Evidence, evidence
 from quantum_trader.policy.ledger import read_ledger
 from quantum_trader.policy.rollout import (
     ALREADY,
     PromotionRefused,
     RolloutChange,
-    RolloutState,
-    enforced,
     promote,
     rollback,
-    unmet_conditions,
 )
 from quantum_trader.policy.rollout_file import RolloutFile, read_state
 
@@ -65,7 +62,7 @@ def promote_command(
     """Enforce SWITCH when its evidence permits it. A running process applies the change by itself."""
     try:
         switch_index(switch)
-        _require_folder(state)
+        require_rollout_folder(state)
         read_state(state)  # a damaged file is not made a fresh one here: that would enforce less without a word
         file = RolloutFile(state, now_ns=time.time_ns())
         facts = evidence(read_ledger(state), switch)
@@ -88,7 +85,7 @@ def rollback_command(
 ) -> None:
     """Stop enforcing SWITCH, or all of them. Always permitted; a running process applies the change by itself."""
     try:
-        _require_folder(state)
+        require_rollout_folder(state)
         file = RolloutFile(state, now_ns=time.time_ns())
         if file.notice:
             typer.echo(f"warning: {file.notice}", err=True)
@@ -99,55 +96,6 @@ def rollback_command(
     except OSError as error:
         _fail(f"--state {state}: rollout.json cannot be written ({error.strerror}); nothing was changed", as_json)
     _confirm(change, as_json)
-
-
-def status_report(folder: Path) -> dict[str, Any]:
-    """The content of ``rollout status --json``; StateError when the folder's files cannot be read."""
-    _require_folder(folder)
-    saved = read_state(folder)
-    state = saved or RolloutState()
-    ledger = read_ledger(folder)
-    rows = []
-    for name in SWITCHES:
-        facts = evidence(ledger, name)
-        unmet = () if state.config.is_enforced(name) else unmet_conditions(state.config, facts)
-        rows.append({
-            **msgspec.to_builtins(facts),
-            "enforced": state.config.is_enforced(name),
-            "promotable": not state.config.is_enforced(name) and not unmet,
-            "missing": [item.text for item in unmet],
-        })
-    return {
-        "mode": state.config.mode.value,
-        "enforced": list(enforced(state.config)),
-        "rollout_file": saved is not None,
-        "revision": state.revision,
-        "subject": ledger.subject,
-        "signals": ledger.signals,
-        "market_hours": ledger.market_hours,
-        "seen_from": iso(ledger.first_ns) if ledger.market_hours else None,
-        "seen_to": iso(ledger.last_ns) if ledger.market_hours else None,
-        "switches": rows,
-        "next": _next_step(state.config, ledger.signals, rows, folder),
-        "changes": [_audit(change) for change in state.changes[-10:]],
-    }
-
-
-def _next_step(
-    config: OrchestratorIntegrationConfig, signals: int, rows: list[dict[str, Any]], folder: Path
-) -> str:
-    """One sentence on what to do now."""
-    if signals == 0:
-        return f"No evidence yet. Collect some: quantum-trader run --policy observe --state {folder}"
-    off = [row for row in rows if not row["enforced"]]
-    if not off:
-        return f"All switches are enforced. Back to observe: quantum-trader rollout rollback --state {folder}"
-    following = off[0]
-    if following["promotable"]:
-        return f"Next: quantum-trader rollout promote {following['switch']} --state {folder}"
-    if following["changed"] == 0:
-        return f"Next is {following['switch']}: in {signals} signals it would have changed nothing: no evidence"
-    return f"Next is {following['switch']}; it still needs: {'; '.join(following['missing'])}"
 
 
 def _show_status(report: dict[str, Any], console: Console, folder: Path) -> None:
@@ -218,7 +166,7 @@ def _refuse(refusal: PromotionRefused, facts: Evidence, as_json: bool, folder: P
 def _confirm(change: RolloutChange, as_json: bool) -> None:
     """Print the effect of a change."""
     if as_json:
-        typer.echo(msgspec.json.encode(_audit(change)).decode())
+        typer.echo(msgspec.json.encode(change_document(change)).decode())
         return
     what = change.switch or "everything"
     forced = " (forced)" if change.forced else ""
@@ -227,20 +175,6 @@ def _confirm(change: RolloutChange, as_json: bool) -> None:
     typer.echo(f"{what}: {verb}{forced}. Policy {policy_words(change.mode_after.value)}; enforced: {left}.")
     for item in change.unmet:
         typer.echo(f"  condition not met: {item.text}")
-
-
-def _audit(change: RolloutChange) -> dict[str, Any]:
-    """The fields of a change, and its time as ISO text."""
-    built: dict[str, Any] = msgspec.to_builtins(change)
-    return {**built, "time": from_ns(change.ts_ns).isoformat(timespec="seconds")}
-
-
-def _require_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise StateError(
-            f"--state {folder}: no such folder; give the folder of a run "
-            f"(quantum-trader run --policy observe --state {folder} creates it)"
-        )
 
 
 def _fail(message: str, as_json: bool) -> NoReturn:

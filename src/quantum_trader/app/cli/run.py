@@ -29,6 +29,7 @@ from quantum_trader.app.cli.options import (
     PilotOption,
     PolicyOption,
     ProfileOption,
+    ServeOption,
     SwitchOption,
     SymbolsOption,
     ToOption,
@@ -110,6 +111,7 @@ def run_command(
     gates: GatesOption = None,
     switches: SwitchOption = None,
     trials: TrialsOption = None,
+    serve: ServeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through market, signals, policy, risk guard and paper venue, and report the result.
@@ -133,7 +135,12 @@ def run_command(
     options = RunOptions(
         state_dir=state, records=records, intents=recorded, switches=scheduled_models(switches or ())
     )
-    _run(loaded.settings, options, report, pace, as_json, venue == "local", trials)
+    if serve is not None and state is None:
+        raise ConfigError("--serve: needs --state DIR, the folder that is served")
+    from quantum_trader.app.runs.serving import served
+
+    with served(state or Path(), serve, lambda line: typer.echo(line, err=True)):
+        _run(loaded.settings, options, report, pace, as_json, venue == "local", trials)
 
 
 def _run(

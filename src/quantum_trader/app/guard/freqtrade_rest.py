@@ -52,7 +52,7 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True):
     force_entry_enable: bool = False
 
 
-class OpenTrade(msgspec.Struct, frozen=True, kw_only=True):
+class RunningTrade(msgspec.Struct, frozen=True, kw_only=True):
     """One row of ``status``; *profit_abs* is None where freqtrade has no price."""
 
     trade_id: int
@@ -62,7 +62,7 @@ class OpenTrade(msgspec.Struct, frozen=True, kw_only=True):
     profit_abs: float | None = None
 
 
-class ClosedTrade(msgspec.Struct, frozen=True, kw_only=True):
+class PastTrade(msgspec.Struct, frozen=True, kw_only=True):
     """One row of ``trades``."""
 
     trade_id: int
@@ -85,7 +85,7 @@ class PairLock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Trades(msgspec.Struct, frozen=True):
-    trades: list[ClosedTrade]
+    trades: list[PastTrade]
 
 
 class _Whitelist(msgspec.Struct, frozen=True):
@@ -138,11 +138,11 @@ class FreqtradeRest:
         """The pairs that it may enter now."""
         return self._get("whitelist", _Whitelist).whitelist
 
-    def open_trades(self) -> list[OpenTrade]:
+    def open_trades(self) -> list[RunningTrade]:
         """Its open trades."""
-        return self._get("status", list[OpenTrade])
+        return self._get("status", list[RunningTrade])
 
-    def closed_trades(self, limit: int) -> list[ClosedTrade]:
+    def closed_trades(self, limit: int) -> list[PastTrade]:
         """The *limit* trades that it closed last, oldest first."""
         found = self._get("trades", _Trades, limit=limit, order_by_id="false").trades
         return sorted(found, key=lambda one: (one.close_timestamp or 0, one.trade_id))

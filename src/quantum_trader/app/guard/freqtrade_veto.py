@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from quantum_trader.app.guard.bots import BotGuard
-from quantum_trader.app.guard.freqtrade_rest import ClosedTrade, FreqtradeRest, OpenTrade, PairLock
+from quantum_trader.app.guard.freqtrade_rest import PastTrade, FreqtradeRest, RunningTrade, PairLock
 from quantum_trader.app.guard.journal import ToldAccount, ToldPosition
 from quantum_trader.app.guard.markets import WARM_UP_NS, ClosedBar
 from quantum_trader.app.guard.modes import GuardMode
@@ -150,7 +150,7 @@ class FreqtradeVeto:
                     self.bot.fill(_report(self.bot.name, trade, trade.close_profit_abs), now_ns)
         self._is_first = False
 
-    def _is_counted(self, trade: ClosedTrade) -> bool:
+    def _is_counted(self, trade: PastTrade) -> bool:
         return self.bot.has_fill(_fill_id(trade))
 
     def _refusals(
@@ -254,17 +254,17 @@ def _symbols(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _position(trade: OpenTrade) -> ToldPosition:
+def _position(trade: RunningTrade) -> ToldPosition:
     return ToldPosition(
         symbol=trade.pair, stake=trade.stake_amount, side=Side.SHORT if trade.is_short else Side.LONG
     )
 
 
-def _fill_id(trade: ClosedTrade) -> str:
+def _fill_id(trade: PastTrade) -> str:
     return f"trade-{trade.trade_id}"
 
 
-def _report(bot: str, trade: ClosedTrade, profit: float) -> FillReport:
+def _report(bot: str, trade: PastTrade, profit: float) -> FillReport:
     return FillReport(
         bot=bot, id=_fill_id(trade), fill="EXIT", symbol=trade.pair,
         side=Side.SHORT if trade.is_short else Side.LONG, stake=trade.stake_amount if trade.stake_amount > 0 else None,

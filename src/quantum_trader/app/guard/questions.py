@@ -18,7 +18,7 @@ from quantum_trader.policy.entries import EntryQuestion, EntryRefusal
 _MOST: Final = 1e15  # of a stake or a price; what is larger is a mistake
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Positive = Annotated[float, msgspec.Meta(gt=0.0, le=_MOST)]
-Positions = Annotated[tuple[ToldPosition, ...], msgspec.Meta(max_length=1_000)]
+ToldPositions = Annotated[tuple[ToldPosition, ...], msgspec.Meta(max_length=1_000)]
 
 
 class DecideQuestion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,7 +36,7 @@ class DecideQuestion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     stop: Annotated[float, msgspec.Meta(gt=0.0, le=100.0)]
     stake: Positive
     equity: Finite
-    positions: Positions
+    positions: ToldPositions
     confidence: Probability | None = None
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class FillReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     price: Positive | None = None
     profit: Finite | None = None
     equity: Finite | None = None
-    positions: Positions | None = None
+    positions: ToldPositions | None = None
 
     def __post_init__(self) -> None:
         check_bot_name(self.bot)

@@ -9,15 +9,24 @@ from typing import Any
 
 import msgspec
 
+from quantum_trader.app.report.gates import limit_words
 from quantum_trader.app.runs.gates_file import GatesFile, read_gates_state
 from quantum_trader.app.runs.journal_commands import RECORDS
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.journal.audit import record_lines
 from quantum_trader.journal.lake import JOURNAL, journal_of
-from quantum_trader.lab.gate_changes import GateRefused, GatesState, changed, enforce_gate, observe_gate, with_effect
-from quantum_trader.lab.gate_record import GateHistory, effect_of_change, gate_evidence, gate_history
+from quantum_trader.lab.gate_changes import (
+    GateRefused,
+    GatesState,
+    changed,
+    enforce_gate,
+    observe_gate,
+    unmet_to_enforce,
+    with_effect,
+)
+from quantum_trader.lab.gate_record import GateHistory, effect_of_change, gate_evidence, gate_history, gate_rates
 from quantum_trader.lab.shadows.judged_signals import judged_signals_in
-from quantum_trader.models.gates import GateSettings
+from quantum_trader.models.gates import MODES, GateSettings
 
 MadeChange = Callable[[GatesState, GateHistory], "GatesState | GateRefused"]
 
@@ -115,3 +124,30 @@ def setting(make: Callable[[GateSettings], GateSettings], *, actor: str, reason:
         return changed(state, after, now_ns=time.time_ns(), actor=actor, action="set", reason=reason)
 
     return change
+
+
+def gates_document(state: GatesState, history: GateHistory) -> dict[str, Any]:
+    """The content of ``gates show --json``."""
+    settings, modes = state.settings, _modes_in_use(state.settings, history)
+    rows = []
+    for rate in gate_rates(history, settings):
+        facts = gate_evidence(history, settings, rate.gate)
+        missing = [] if rate.gate in settings.enforced else [item.text for item in unmet_to_enforce(settings, facts)]
+        rows.append({
+            "gate": rate.gate, "limits": {mode: limit_words(rate.gate, settings, mode) for mode in modes},
+            "enforced": rate.gate in settings.enforced, **msgspec.to_builtins(rate),
+            "target": settings.pass_targets.get(rate.gate), "evidence": msgspec.to_builtins(facts), "missing": missing,
+        })
+    return {
+        "mode": settings.mode, "modes": modes, "enforced": list(settings.enforced), "revision": state.revision,
+        "signals": len(history.signals), "market_hours": history.market_hours, "gates": rows,
+        "settings": msgspec.to_builtins(settings),
+    }
+
+
+def _modes_in_use(settings: GateSettings, history: GateHistory) -> list[str]:
+    """The modes of the signals on record; all that may be, where there are none."""
+    if settings.mode in MODES:
+        return [settings.mode]
+    found = [settings.mode_of(by_score=one.by_score) for one in history.signals]
+    return list(dict.fromkeys(found)) or ["trend", "scalp"]

@@ -1,0 +1,196 @@
+"""STOP: closes everything of a run, whether its process is alive, hangs or is dead.
+
+A process that is alive is asked, and does it. One that takes no request for a while, and writes no status meanwhile,
+hangs: it is killed, so that it cannot act any more, and everything is closed at the venue from here, as for one that is
+dead.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Final
+
+import msgspec
+
+from quantum_trader.app.runs.direct import flatten_now
+from quantum_trader.app.runs.flatten import DirectAction
+from quantum_trader.app.runs.folder_venue import venue_of
+from quantum_trader.app.runs.live_settings import LiveMode, read_folder
+from quantum_trader.app.runs.operator_requests import OperatorRequest, ask
+from quantum_trader.app.runs.status import folder_status, holder, is_alive, read_status
+from quantum_trader.domain.errors import QuantumTraderError, StateError
+
+DEADLINE_S: Final = 180.0
+HANGS_S: Final = 10.0  # without taking the request and without a status
+_POLL_S: Final = 0.2
+_DIES_S: Final = 10.0
+_SHOWN: Final = 200
+
+
+class StopStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a stop."""
+
+    ts_ns: int
+    text: str
+
+
+class StopProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a stop is. *flat* None: not known yet; *took_s*: seconds from the request to its end, or to now."""
+
+    state: str  # "none", "running", "done", "requested" (the process or its next start does it), "failed"
+    flat: bool | None
+    took_s: float
+    text: str
+    steps: tuple[StopStep, ...]
+
+
+NO_STOP: Final = StopProgress(state="none", flat=None, took_s=0.0, text="nobody has asked for a stop", steps=())
+
+
+class Stopper:
+    """Stops the run of one folder; one stop at a time, which goes on when nobody asks for its progress."""
+
+    def __init__(self, folder: Path, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._folder = folder
+        self._now_ns = now_ns
+        self._lock = Lock()
+        self._steps: list[StopStep] = []
+        self._thread: Thread | None = None
+        self._began_s = self._ended_s = 0.0
+        self._outcome: tuple[str, bool | None, str] = ("none", None, NO_STOP.text)
+
+    def start(self, request: OperatorRequest, *, hangs_s: float = HANGS_S, deadline_s: float = DEADLINE_S) -> None:
+        """Begin to stop; a stop in progress goes on. Raises StateError where the folder is no run's."""
+        is_alive(self._folder)
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            self._steps, self._outcome = [], ("running", None, "stopping")
+            self._began_s, self._ended_s = time.monotonic(), 0.0
+            self._thread = Thread(
+                target=self._run, args=(request, hangs_s, deadline_s), name="stop", daemon=True
+            )
+            self._thread.start()
+
+    def progress(self) -> StopProgress:
+        """How far it is."""
+        state, flat, text = self._outcome
+        took = (self._ended_s or time.monotonic()) - self._began_s if self._began_s else 0.0
+        return StopProgress(
+            state=state, flat=flat, took_s=round(took, 3), text=text, steps=tuple(self._steps[-_SHOWN:])
+        )
+
+    # ---- in its thread -----------------------------------------------------------------------------------------------
+    def _run(self, request: OperatorRequest, hangs_s: float, deadline_s: float) -> None:
+        outcome: tuple[str, bool | None, str]
+        try:
+            flat, text = self._stop(request, hangs_s, deadline_s)
+            outcome = ({True: "done", None: "requested", False: "failed"}[flat], flat, text)
+        except (QuantumTraderError, OSError) as error:
+            outcome = ("failed", False, str(error))
+        self._say(outcome[2])
+        self._ended_s = time.monotonic()
+        self._outcome = outcome
+
+    def _stop(self, request: OperatorRequest, hangs_s: float, deadline_s: float) -> tuple[bool | None, str]:
+        """Stop; whether everything is closed (None: it will be), and a sentence."""
+        ends_s = time.monotonic() + deadline_s
+        if is_alive(self._folder):
+            before = folder_status(self._folder, self._now_ns())
+            taken = _taken(self._folder)
+            ask(self._folder, request)
+            self._say(f"asked the process {before.pid or ''} to close everything".replace("  ", " "))
+            if before.kind != "live":
+                return None, "the replay was asked, and closes everything at its next bar"
+            if self._waits(taken, hangs_s, ends_s):
+                return self._watched(ends_s)
+            if not self._is_at_venue():
+                return False, "the process takes no request; end it with kill, its positions are on paper"
+            self._kill()
+        elif not self._is_at_venue():
+            ask(self._folder, request)
+            return None, "no process runs, and its account is on paper; the next start closes everything first"
+        make, redactor = venue_of(self._folder, forget=False)
+        result = flatten_now(
+            self._folder, request, make, self._now_ns, lambda step: self._say(redactor(_step_text(step))),
+            max(1.0, ends_s - time.monotonic()),
+        )
+        note = "" if result.halt_noted else "; new entries are NOT halted, because the request could not be written"
+        return result.flat, f"{result.text}; closed: {', '.join(result.closed) or 'nothing'}{note}"
+
+    def _waits(self, taken: int, hangs_s: float, ends_s: float) -> bool:
+        """Wait until the process has taken the request; False where it hangs, or is gone."""
+        seen, since_s = _written(self._folder), time.monotonic()
+        while time.monotonic() < ends_s:
+            if _taken(self._folder) > taken:
+                self._say("the process has taken the request")
+                return True
+            if not is_alive(self._folder):
+                self._say("the process is gone")
+                return False
+            if (written := _written(self._folder)) != seen:
+                seen, since_s = written, time.monotonic()
+            if time.monotonic() - since_s >= hangs_s:
+                self._say(f"the process has written no status for {hangs_s:g} s and takes no request: it hangs")
+                return False
+            time.sleep(_POLL_S)
+        return False
+
+    def _watched(self, ends_s: float) -> tuple[bool, str]:
+        """Watch the process close everything."""
+        while time.monotonic() < ends_s:
+            status = folder_status(self._folder, self._now_ns())
+            held = [one.symbol for one in status.positions if one.traded]
+            if not held:
+                return True, "flat: the process has closed everything; new entries are halted until resume"
+            if not status.alive:
+                return False, f"the process ended with positions in {', '.join(held)}; stop once more"
+            time.sleep(_POLL_S)
+        return False, f"not flat in time: {', '.join(held)} still open; stop once more"
+
+    def _kill(self) -> None:
+        """End the process that holds the folder, and wait until it is gone. StateError where it does not go."""
+        pid = holder(self._folder)
+        if is_alive(self._folder) and pid > 1 and pid != os.getpid():
+            self._say(f"killing the process {pid}, so that everything can be closed from here")
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            except PermissionError:
+                raise StateError(
+                    f"the process {pid} hangs and belongs to another user: end it with `kill -9 {pid}` as that user, "
+                    "and stop once more"
+                ) from None
+        ends_s = time.monotonic() + _DIES_S
+        while is_alive(self._folder):
+            if time.monotonic() > ends_s:
+                raise StateError(f"the process {pid or ''} does not end; end it with `kill -9`, and stop once more")
+            time.sleep(_POLL_S)
+
+    def _is_at_venue(self) -> bool:
+        folder = read_folder(self._folder)
+        return folder is not None and folder.mode is not LiveMode.DRY
+
+    def _say(self, text: str) -> None:
+        self._steps.append(StopStep(ts_ns=self._now_ns(), text=text))
+
+
+def _taken(folder: Path) -> int:
+    status = read_status(folder)
+    return status.operator_taken if status is not None else -1
+
+
+def _written(folder: Path) -> int:
+    status = read_status(folder)
+    return status.written_ns if status is not None else 0
+
+
+def _step_text(step: DirectAction) -> str:
+    size = f"{step.qty:+g}" if step.qty else ""
+    return " ".join(one for one in (step.step, step.symbol, size, step.client_order_id, step.text) if one)
