@@ -147,7 +147,8 @@ def guarding(python: Path, running: RunningFreqtrade, *words: str) -> Iterator[P
     ) as process:
         try:
             said = running.folder / "guard.txt"
-            running.wait(lambda: "OBSERVE" in said.read_text(), "the guard says nothing of a pair")
+            running.wait(lambda: "OBSERVE" in said.read_text() or process.poll() is not None, "the guard says nothing")
+            assert process.poll() is None, said.read_text()[-4_000:]
             yield state
             assert process.poll() is None, said.read_text()[-4_000:]
         finally:

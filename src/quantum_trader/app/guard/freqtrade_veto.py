@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from quantum_trader.app.guard.bots import BotGuard
-from quantum_trader.app.guard.freqtrade_rest import PastTrade, FreqtradeRest, RunningTrade, PairLock
+from quantum_trader.app.guard.freqtrade_rest import FreqtradeRest, PairLock, PastTrade, RunningTrade
 from quantum_trader.app.guard.journal import ToldAccount, ToldPosition
 from quantum_trader.app.guard.markets import WARM_UP_NS, ClosedBar
 from quantum_trader.app.guard.modes import GuardMode
