@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 from tests.clients.environment import ROOT, environment
-from tests.clients.serving import START_NS, Served, minutes, serve
+from tests.clients.serving import START_NS, WALLET, Served, minutes, serve
 from tests.clients.test_freqtrade import (
     FIRST,
     HERE,
@@ -40,6 +40,14 @@ from quantum_trader.venues.local.server import ServerSettings
 USER, PASSWORD = "someone", "a-password-nobody-else-has"
 PACE = 12.0  # of the market's time: freqtrade, its API and the guard share the machine
 PHASE = timedelta(minutes=20)  # of the market's time: five entries of each pair
+# The command at the market's time. Under libfaketime its time limits would run at that pace too.
+AT_THE_MARKETS_TIME = f"""
+import sys, time
+began, first = time.monotonic_ns(), int(sys.argv.pop(1))
+time.time_ns = lambda: first + int((time.monotonic_ns() - began) * {PACE})
+from quantum_trader.app.cli.main import main
+main()
+"""
 SETTLED = timedelta(minutes=4)  # entries that were under way when a mode changed
 
 
@@ -133,16 +141,16 @@ def freqtrade(python: Path, served: Served, folder: Path) -> Iterator[RunningFre
 
 
 @contextmanager
-def guarding(python: Path, running: RunningFreqtrade, *words: str) -> Iterator[Path]:
+def guarding(running: RunningFreqtrade, *words: str) -> Iterator[Path]:
     """Run `quantum-trader guard freqtrade` with *words* at the market's time; gives its state folder."""
     state = running.folder / "guard"
     variables = {
-        **clock(python, running.served), "PYTHONPATH": str(ROOT / "src"),
+        "PYTHONPATH": str(ROOT / "src"), "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"),
         "FREQTRADE__API_SERVER__USERNAME": USER, "FREQTRADE__API_SERVER__PASSWORD": PASSWORD,
     }
     with (running.folder / "guard.txt").open("a") as output, subprocess.Popen(
-        [sys.executable, "-m", "quantum_trader", "guard", "freqtrade", running.url, "--state", str(state),
-         "--profile", "SAFE", "--every", "1", *words],
+        [sys.executable, "-c", AT_THE_MARKETS_TIME, str(running.served.ask(lambda exchange: exchange.now_ns)), "guard",
+         "freqtrade", running.url, "--state", str(state), "--profile", "SAFE", "--every", "1", *words],
         env=variables, stdout=output, stderr=subprocess.STDOUT,
     ) as process:
         try:
@@ -172,7 +180,7 @@ def test_locks_stop_an_unmodified_freqtrade_and_let_it_go_on(tmp_path: Path) -> 
     with serve(
         minutes(market()), settings=settings, clock=MarketClock(PACE), start_ns=START_NS + FIRST * NS_PER_MINUTE
     ) as served, freqtrade(python, served, tmp_path) as running, guarding(
-        python, running, "--confidence", "0.1"
+        running, "--confidence", "0.1"
     ) as state:
         observed = running.play(PHASE)
         assert running.locks() == []
@@ -186,7 +194,9 @@ def test_locks_stop_an_unmodified_freqtrade_and_let_it_go_on(tmp_path: Path) -> 
         running.wait(lambda: len(running.locks()) == 1, "the locks are not removed")
         freed = running.play(PHASE)
         left = [one["reason"] for one in running.locks()]
-        closed = running.ask("GET", "profit")["closed_trade_count"]
+        profit = running.ask("GET", "profit")
+        closed, equity = profit["closed_trade_count"], profit["profit_all_coin"]
+        equity += running.ask("GET", "balance")["starting_capital"]
         log, said = re.sub(r"\s*\n\s*", " ", running.log()), (tmp_path / "guard.txt").read_text()
     report = json.loads(subprocess.run(
         [sys.executable, "-m", "quantum_trader", "guard", "report", "--state", str(state), "--json"], check=True,
@@ -202,4 +212,6 @@ def test_locks_stop_an_unmodified_freqtrade_and_let_it_go_on(tmp_path: Path) -> 
     assert left == ["a person's"]
     assert closed - 2 <= report["exits"] <= closed
     assert report["locks"] >= 2
+    assert {one["rule"] for one in report["rules"]} == {"CONFIDENCE"}, "an order on its way is no loss of the day"
+    assert equity == pytest.approx(WALLET, rel=0.03)
     assert PASSWORD not in said

@@ -216,7 +216,7 @@ def test_a_damaged_journal_permits_nothing_until_a_person_resumes(world: World, 
         refused = guard.decide(ask("2"))
     with world.guard() as guard:
         still = guard.decide(ask("3"))
-        ModeFile(world.state).ask_resume("mine", "tester", "the account is flat")
+        ModeFile(world.state).ask_resume("mine", "tester", "flat", world.clock())
         after = guard.decide(ask("4"))
     with world.guard() as guard:
         later = guard.decide(ask("5"))
@@ -226,6 +226,21 @@ def test_a_damaged_journal_permits_nothing_until_a_person_resumes(world: World, 
         assert "journal" in answer.reason
     assert after.allow
     assert later.allow
+
+
+def test_each_damage_needs_a_resume_of_its_own(world: World) -> None:
+    """What a person said after the first one does not answer for the second, though the journal that had it is gone."""
+    world.enforce()
+    for key in ("1", "2"):
+        with world.guard() as guard:
+            guard.decide(ask(key))
+        world.journal.write_bytes(world.journal.read_bytes().replace(b"BTCUSDT", b"ETHUSDT"))
+        world.clock.now_ns += NS_PER_MINUTE
+        with world.guard() as guard:
+            assert codes(guard.decide(ask(f"{key}-damaged")))[:1] == ["STATE"]
+            world.clock.now_ns += NS_PER_MINUTE
+            ModeFile(world.state).ask_resume("mine", "tester", "flat", world.clock())
+            assert guard.decide(ask(f"{key}-resumed")).allow
 
 
 def test_a_line_that_a_kill_cut_short_is_no_damage(world: World) -> None:
@@ -255,7 +270,7 @@ def test_a_policy_file_that_cannot_be_used_permits_nothing_until_resumed(world: 
         path.chmod(0o600)
     with world.guard() as guard:
         refused = guard.decide(ask("2"))
-        ModeFile(world.state).ask_resume("mine", "tester", "the account is flat")
+        ModeFile(world.state).ask_resume("mine", "tester", "flat", world.clock())
         for _ in range(10):
             world.clock.now_ns += NS_PER_MINUTE
             guard.beat()

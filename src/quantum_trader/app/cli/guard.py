@@ -86,11 +86,14 @@ def mode_command(
     state: GuardStateOption, bot: BotOption, reason: ReasonOption = "", by: ByOption = "", as_json: JsonOption = False,
 ) -> None:
     """Put a bot into OBSERVE or ENFORCED; a running guard follows at the next question."""
-    from quantum_trader.app.guard.modes import GuardMode, ModeFile
+    from quantum_trader.app.guard.modes import BOTS, GuardMode, ModeFile, check_bot_name
 
+    check_bot_name(bot)
     if mode.upper() not in GuardMode.__members__:
         raise ConfigError(f"mode = {mode!r}: must be OBSERVE or ENFORCED")
-    made = ModeFile(_folder(state)).set_mode(bot, GuardMode(mode.upper()), by or acting_user(), reason, time.time_ns())
+    if not (_folder(state) / BOTS / bot).is_dir():
+        typer.echo(f"guard: no bot {bot!r} has asked yet; the mode is for when it does", err=True)
+    made = ModeFile(state).set_mode(bot, GuardMode(mode.upper()), by or acting_user(), reason, time.time_ns())
     _say(as_json, {"bot": bot, "mode": made.mode.value, "by": made.by, "reason": made.reason},
          f"{bot}: {made.mode.value}")
 
@@ -104,7 +107,7 @@ def resume_command(
 
     if not reason.strip():
         raise ConfigError("--reason '': say why it is safe to go on")
-    ModeFile(_folder(state)).ask_resume(bot, by or acting_user(), reason)
+    ModeFile(_folder(state)).ask_resume(bot, by or acting_user(), reason, time.time_ns())
     _say(as_json, {"bot": bot, "resumed": True, "reason": reason}, f"{bot}: resumes at the next question")
 
 

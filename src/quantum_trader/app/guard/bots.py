@@ -68,7 +68,7 @@ class BotGuard:
         self.account: ToldAccount | None = None
         self.symbols: dict[str, None] = {}
         self.streak: Streak = (0, 0, 0)
-        self._resume_revision = 0
+        self._resumed = self._damaged_ns = 0
         self._mode = GuardMode.OBSERVE
         self._fills: dict[str, FillReport] = {}
         self.would_lock: dict[str, frozenset[str]] = {}  # pairs of a freqtrade that OBSERVE leaves open, with the rules
@@ -102,7 +102,7 @@ class BotGuard:
                 seq=self.journal.next_seq, ns=now_ns, mode=found.mode.value, by=found.by, reason=found.reason
             ))
             self._mode = found.mode
-        if found.resume_revision > self._resume_revision:
+        if found.resume_revision > self._resumed and found.resume_revision >= self._damaged_ns:
             self._resume(found, now_ns)
         return self._mode
 
@@ -279,8 +279,9 @@ class BotGuard:
         match event:
             case BotBegan() | FileMissed():
                 self.damage = event.damage
+                self._damaged_ns = event.ns if event.damage else 0
             case BotResumed():
-                self.damage, self._resume_revision = "", event.revision
+                self.damage, self._resumed = "", event.revision
             case ModeTaken():
                 self._mode = GuardMode(event.mode)
             case DecisionMade():

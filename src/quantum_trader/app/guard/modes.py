@@ -36,7 +36,7 @@ class BotMode(msgspec.Struct, frozen=True, kw_only=True):
     ns: int = 0
     by: str = ""
     reason: str = ""
-    resume_revision: int = 0
+    resume_revision: int = 0  # when it was asked for (ns), so that damage after it needs another request
     resume_by: str = ""
     resume_reason: str = ""
 
@@ -89,12 +89,11 @@ class ModeFile:
         """Put *bot* into *mode*. OSError where that cannot be written."""
         return self._change(bot, mode=mode, ns=now_ns, by=by, reason=reason)
 
-    def ask_resume(self, bot: str, by: str, reason: str) -> BotMode:
-        """Ask the guard to go on with *bot* after damage, because of *reason*."""
+    def ask_resume(self, bot: str, by: str, reason: str, now_ns: int) -> BotMode:
+        """Ask the guard to go on with *bot* after damage before *now_ns*, because of *reason*."""
         known = self.of(bot) or BotMode()
-        return self._change(
-            bot, resume_revision=known.resume_revision + 1, resume_by=by, resume_reason=reason
-        )
+        revision = max(known.resume_revision + 1, now_ns)
+        return self._change(bot, resume_revision=revision, resume_by=by, resume_reason=reason)
 
     def _change(self, bot: str, **fields: object) -> BotMode:
         check_bot_name(bot)
