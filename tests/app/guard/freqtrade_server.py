@@ -31,6 +31,8 @@ class FreqtradeState:
         self.candles: dict[str, np.ndarray] = {pair: rising() for pair in self.pairs}
         self.starting, self.profit = 10_000.0, 0.0
         self.profit_known = True
+        self.drift = 0.0  # added to the starting capital at each reading
+        self.slow_ns = 0  # how long an answer takes
         self.open: list[dict[str, Any]] = []
         self.closed: list[dict[str, Any]] = []
         self.locks: list[dict[str, Any]] = []
@@ -70,6 +72,7 @@ class FreqtradeState:
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         """Return the status and the answer of one request."""
         self.asked.append(f"{method} {path}")
+        self.now_ns += self.slow_ns
         if f"{method} {path}" in self.refuses:
             return 502, {"error": "Error querying /api/v1: somebody pulled the plug"}
         match method, path.split("/"):
@@ -89,6 +92,7 @@ class FreqtradeState:
                 return 200, {"trades": newest, "trades_count": len(newest), "offset": 0,
                              "total_trades": len(self.closed)}
             case "GET", ["balance"]:
+                self.starting += self.drift
                 return 200, {"starting_capital": self.starting, "total": self.starting, "currencies": []}
             case "GET", ["profit"]:
                 return 200, {"profit_all_coin": self.profit if self.profit_known else None}

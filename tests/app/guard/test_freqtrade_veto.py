@@ -50,7 +50,7 @@ class World:
             self.folder, GuardSettings(profile="SAFE"), FreqtradeBars(rest, "1h", 3_600_000), self.now
         )
         try:
-            yield FreqtradeVeto(service, "freqtrade", rest, self.now, confidence=confidence)
+            yield FreqtradeVeto(service, "freqtrade", rest, self.now, confidence=confidence, sleep=lambda _: None)
         finally:
             service.close()
 
@@ -209,6 +209,45 @@ def test_an_account_that_is_not_known_locks_every_pair(world: World, trouble: st
         cycle = veto.cycle()
 
     assert [(one.is_locked, codes(one)) for one in cycle.pairs] == [(True, ["STATE"])] * 2
+
+
+def test_a_reading_of_the_capital_between_a_trade_and_the_wallet_is_no_peak_and_no_loss(world: World) -> None:
+    """freqtrade counts a new trade's stake twice for seconds; money that is really gone counts from the next cycle."""
+    world.enforce()
+    equities = []
+    with world.veto() as veto:
+        for starting in (10_000.0, 10_300.0, 10_000.0, 9_700.0, 10_000.0, 9_400.0, 9_400.0):
+            world.freqtrade.starting = starting
+            world.freqtrade.now_ns += 20 * NS_PER_SECOND
+            cycle = veto.cycle()
+            equities.append((cycle.equity, [codes(one) for one in cycle.pairs]))
+
+    assert [one[0] for one in equities] == [10_000.0] * 6 + [9_400.0]
+    assert all(one[1] == [[], []] for one in equities[:6])
+    assert equities[6][1] == [["B1"], ["B1"]]
+
+
+def test_a_capital_that_never_settles_is_an_account_that_is_not_known(world: World) -> None:
+    """At a start, where there is no reading to keep: nothing may be entered."""
+    world.enforce()
+    world.freqtrade.drift = 500.0
+    with world.veto() as veto:
+        cycle = veto.cycle()
+
+    assert [codes(one) for one in cycle.pairs] == [["STATE"]] * 2
+    assert "starting_capital" in cycle.pairs[0].reason
+
+
+def test_requests_that_take_minutes_do_not_turn_time_back(world: World) -> None:
+    """Each moment is read when it is used: no lock has ended before it is set, and no evaluation lies in the past."""
+    world.enforce()
+    world.freqtrade.slow_ns = 40 * NS_PER_SECOND
+    with world.veto(confidence=0.0) as veto:
+        for _ in range(5):
+            cycle = veto.cycle()
+            assert [codes(one) for one in cycle.pairs] == [["CONFIDENCE"]] * 2
+
+    assert all(one["lock_end_timestamp"] > one["lock_timestamp"] for one in world.freqtrade.locks)
 
 
 def test_candles_that_stop_lock_the_pair(world: World) -> None:

@@ -147,15 +147,23 @@ class FreqtradeRest:
         found = self._get("trades", _Trades, limit=limit, order_by_id="false").trades
         return sorted(found, key=lambda one: (one.close_timestamp or 0, one.trade_id))
 
-    def equity(self) -> float:
-        """What the bot's account is worth, open trades included, in the stake currency.
+    def profit(self) -> float:
+        """What all its trades have made, open ones included, in the stake currency.
 
         VenueError where freqtrade has no price for an open trade.
         """
-        profit = self._get("profit", _Profit).profit_all_coin
-        if profit is None:
+        found = self._get("profit", _Profit).profit_all_coin
+        if found is None:
             raise VenueError(f"{self.name}: profit_all_coin is not known; freqtrade has no price for an open trade")
-        return self._get("balance", _Balance).starting_capital + profit
+        return found
+
+    def starting_capital(self) -> float:
+        """What the account would be worth without the profit of its trades.
+
+        For seconds after an entry or an exit it is off by the trade's stake: freqtrade knows the trade before it has
+        read its wallet again.
+        """
+        return self._get("balance", _Balance).starting_capital
 
     def locks(self) -> list[PairLock]:
         """The locks in force, whoever set them."""

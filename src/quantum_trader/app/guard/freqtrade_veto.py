@@ -7,6 +7,8 @@ are never touched. In OBSERVE no lock is written.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -29,6 +31,8 @@ LOCK_S: Final = 300.0
 NEWEST_TRADES: Final = 50  # asked for in each cycle; more at the start, or where none of them is known
 MANY_TRADES: Final = 500
 _LONGEST_REASON: Final = 250  # characters; freqtrade's database has room for 255
+_SAME_CAPITAL: Final = 1e-3  # two readings of the starting capital that differ by less agree
+_FIRST_READINGS: Final = 10  # of it at the start, a second apart, until two agree
 _PROBE: Final = 1e-9  # of the equity: a lock knows no stake, so the question is for one that breaks no limit of size
 
 
@@ -91,9 +95,10 @@ class FreqtradeVeto:
 
     def __init__(
         self, service: GuardService, bot: str, rest: FreqtradeRest, now_ns: Callable[[], int], *,
-        confidence: float | None = None, lock_s: float = LOCK_S,
+        confidence: float | None = None, lock_s: float = LOCK_S, sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._service, self._rest, self._now_ns = service, rest, now_ns
+        self._service, self._rest, self._now_ns, self._sleep = service, rest, now_ns, sleep
+        self._capital = self._capital_read = math.nan  # the one that counts, and the last reading
         self.bot: BotGuard = service.bot(bot)
         self._confidence, self._lock_s = confidence, lock_s
         self._mark = f"quantum-trader guard {bot}: "
@@ -102,17 +107,17 @@ class FreqtradeVeto:
     def cycle(self) -> VetoCycle:
         """Ask about every pair, and bring the locks to the verdicts. VenueError where freqtrade does not answer."""
         pairs = self._rest.whitelist()
-        now_ns = self._now_ns()
-        own = self._own_locks(self._rest.locks())
-        account, trouble = self._account()
         source = self._service.markets.source
         symbols = _symbols(pairs)
         known = [symbol for symbol in symbols.values() if symbol]
         if isinstance(source, FreqtradeBars):
             source.pairs.update({symbol: pair for pair, symbol in symbols.items() if symbol})
-        self._service.markets.watch(known, now_ns)
+        self._service.markets.watch(known, self._now_ns())
         self._service.beat()
+        account, trouble = self._account()
+        own = self._own_locks(self._rest.locks())
         with self._service.guarded():
+            now_ns = self._now_ns()  # after the requests: each of them may take seconds
             mode, mode_trouble = self.bot.mode_or_trouble(now_ns)
             if account is not None:
                 trouble = self.bot.observe(account, known, now_ns)
@@ -130,12 +135,31 @@ class FreqtradeVeto:
         """The account as freqtrade tells it, and why it could not."""
         try:
             self._count_trades()
-            trades, equity = self._rest.open_trades(), self._rest.equity()
+            trades, capital = self._rest.open_trades(), self._settled_capital()
+            equity = capital + self._rest.profit()
         except VenueError as error:
             return None, str(error)
         if unknown := [one.pair for one in trades if one.profit_abs is None]:
             return None, f"{self._rest.name}: has no price for the open trade of {unknown[0]}"
         return ToldAccount(equity=equity, positions=tuple(map(_position, trades))), ""
+
+    def _settled_capital(self) -> float:
+        """The starting capital once two readings in a row agree; until then the one before.
+
+        A reading that is off by a stake would be a peak of the day that never was, and the next one its loss.
+        VenueError where none agree at the start.
+        """
+        readings = 1 if math.isfinite(self._capital) else _FIRST_READINGS
+        for reading in range(readings):
+            if reading:
+                self._sleep(1.0)
+            before, self._capital_read = self._capital_read, self._rest.starting_capital()
+            if abs(self._capital_read - before) <= _SAME_CAPITAL * abs(before):
+                self._capital = self._capital_read
+                break
+        if not math.isfinite(self._capital):
+            raise VenueError(f"{self._rest.name}: starting_capital changes all the time; the account is not known yet")
+        return self._capital
 
     def _count_trades(self) -> None:
         """Report the trades closed since the last cycle to the guard, oldest first; each counts once."""
@@ -202,7 +226,7 @@ class FreqtradeVeto:
         is_new = not own or _codes(own[0].reason or "") != _codes(reason)
         left_ns = (own[0].lock_end_timestamp * NS_PER_MS if own else 0) - now_ns
         if is_new or left_ns < self._lock_s * NS_PER_SECOND / 2:
-            until = now_ns + int(self._lock_s * NS_PER_SECOND)
+            until = self._now_ns() + int(self._lock_s * NS_PER_SECOND)
             after = self._own_locks(self._rest.lock(pair, iso(until // NS_PER_SECOND * NS_PER_SECOND), reason))
             mine = [one for one in after.get(pair, ()) if one.reason == reason]
             self._remove([one for one in after.get(pair, ()) if mine and one.id != mine[0].id])
