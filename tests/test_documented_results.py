@@ -131,6 +131,11 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("why",): "tests/app/test_why.py", ("why-not",): "tests/app/test_why.py",
     ("pilot", "evaluate"): "tests/app/test_pilot_evaluate.py",
     ("pilot", "walk-forward"): "tests/app/test_pilot_evaluate.py",
+    **dict.fromkeys(
+        [("guard", name) for name in ("serve", "mode", "resume", "report", "status")],
+        "tests/app/guard/test_guard_server.py",
+    ),
+    ("guard", "freqtrade"): "tests/app/guard/test_freqtrade_veto.py",
 }
 NEEDS = (  # a store, a file, hours, a server, a trained model
     "--data ", "--intents ", "--speed ", "--venue ", " my_data", " live-run", " gates.yaml", " observed.toml",
