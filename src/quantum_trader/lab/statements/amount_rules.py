@@ -10,7 +10,7 @@ from typing import Final
 
 from quantum_trader.lab.metrics.metric import Unit
 from quantum_trader.lab.statements.flaws import Flaw
-from quantum_trader.lab.statements.reading import Reading, Token, singular
+from quantum_trader.lab.statements.reading import Reading, SentenceToken, singular
 from quantum_trader.lab.statements.words import (
     ARTICLES,
     CHANGE_NOUNS,
@@ -137,7 +137,7 @@ def predicates(reading: Reading) -> Iterable[Flaw]:
                             advice="the figure counts all of them: use the metric that counts these")
 
 
-def _happened(reading: Reading, number: int) -> Token | None:
+def _happened(reading: Reading, number: int) -> SentenceToken | None:
     """The participle of "{trades} trades were liquidated", if there is one."""
     last = next((one.last for one in reading.nouns if number < one.first <= number + 2), number)
     passive = False
@@ -156,7 +156,7 @@ def _happened(reading: Reading, number: int) -> Token | None:
     return None
 
 
-def _attribute(reading: Reading, number: int, metric: str) -> Token | None:
+def _attribute(reading: Reading, number: int, metric: str) -> SentenceToken | None:
     """The participle of "Liquidated trades numbered {trades}", if there is one."""
     for noun in reading.nouns:
         if metric not in noun.metrics or noun.first == 0 or noun.last > number:

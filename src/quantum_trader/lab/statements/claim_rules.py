@@ -13,7 +13,7 @@ from quantum_trader.lab.metrics.values import MetricKey
 from quantum_trader.lab.statements.claims import DAY, BoundClaim, is_true
 from quantum_trader.lab.statements.flaws import Flaw
 from quantum_trader.lab.statements.language import DIMENSIONS, ClaimRelation
-from quantum_trader.lab.statements.reading import Noun, Reading, Token, singular
+from quantum_trader.lab.statements.reading import Noun, Reading, SentenceToken, singular
 from quantum_trader.lab.statements.words import (
     ARTICLES,
     CLASSES,
@@ -132,14 +132,14 @@ def relations_said(claim: BoundClaim, reading: Reading) -> frozenset[ClaimRelati
     return frozenset(said)
 
 
-def _of_the_two(claim: BoundClaim, token: Token, words: list[Token]) -> frozenset[ClaimRelation]:
+def _of_the_two(claim: BoundClaim, token: SentenceToken, words: list[SentenceToken]) -> frozenset[ClaimRelation]:
     """The extremes that "the better win rate" rests on where there are two to choose from."""
     if len(claim.among) != 2 or not _follows_the(token, words):
         return frozenset()
     return frozenset().union(*(_OF_TWO.get(one, frozenset()) for one in RELATIONS_OF[token.lower]))
 
 
-def _attributed(token: Token, reading: Reading, mention: Mention) -> Mention:
+def _attributed(token: SentenceToken, reading: Reading, mention: Mention) -> Mention:
     """What a comparing word speaks of: of "a higher win rate" this noun alone, else all that its clause does."""
     number = reading.tokens.index(token)
     noun = next((one for one in reading.nouns if one.first == number + 1), None)
@@ -148,7 +148,7 @@ def _attributed(token: Token, reading: Reading, mention: Mention) -> Mention:
     return Mention(keys=(), nouns=(noun,))
 
 
-def _is_idiom(token: Token, reading: Reading) -> bool:
+def _is_idiom(token: SentenceToken, reading: Reading) -> bool:
     """Whether *token* compares nothing where it stands: "led to", "over the whole span"."""
     after = [one.lower for one in reading.tokens if one.start >= token.end][:4]
     if token.lower in _LEADS:
@@ -163,14 +163,14 @@ def _is_idiom(token: Token, reading: Reading) -> bool:
     return token.lower == "up" and before in _BEFORE_UP
 
 
-def _begins_with_any(token: Token, reading: Reading) -> bool:
+def _begins_with_any(token: SentenceToken, reading: Reading) -> bool:
     """Whether a clause begins "any trade", which says it of all; "without any trade" does not."""
     number = reading.tokens.index(token)
     begins = number == 0 or reading.tokens[number - 1].clause != token.clause
     return begins and any(one.first == number + 1 for one in reading.nouns)
 
 
-def _is_advised(token: Token, reading: Reading) -> bool:
+def _is_advised(token: SentenceToken, reading: Reading) -> bool:
     """Whether *token* is what the reader is told to do: "Reduce the size", "Consider tightening the stops"."""
     if token.lower not in _DOABLE or reading.figures(token.clause):
         return False
@@ -181,7 +181,7 @@ def _is_advised(token: Token, reading: Reading) -> bool:
     return place == 0 or (words[0].lower in _ADVISES and words[place - 1].lower in _ADVISES | {"to", "by", "and"})
 
 
-def _allowed(token: Token, words: list[Token]) -> frozenset[ClaimRelation] | None:
+def _allowed(token: SentenceToken, words: list[SentenceToken]) -> frozenset[ClaimRelation] | None:
     """The relations that *token* may rest on among the *words* of its clause; None where it compares nothing."""
     word, around = token.lower, {one.lower for one in words}
     relations = RELATIONS_OF.get(word)
@@ -216,7 +216,7 @@ def _factor(
     return frozenset({beyond if beyond_word in around else exact})
 
 
-def _follows_the(token: Token, words: list[Token]) -> bool:
+def _follows_the(token: SentenceToken, words: list[SentenceToken]) -> bool:
     return any(one.lower == "the" and one.end == token.start - 1 for one in words)
 
 
@@ -243,7 +243,7 @@ def _seen(claim: BoundClaim, mention: Mention, reading: Reading, clause: int) ->
     return Mention(keys=(*before.keys, *mention.keys), nouns=before.nouns)
 
 
-def _is_of_no_figure(token: Token, reading: Reading, mention: Mention) -> bool:
+def _is_of_no_figure(token: SentenceToken, reading: Reading, mention: Mention) -> bool:
     """Whether *token* judges or denies what no metric measures: "the small sample", "no action is needed"."""
     if token.lower in _JUDGING:
         return mention == Mention(keys=(), nouns=()) or not _spoken_of(reading, token.clause)
@@ -290,7 +290,7 @@ def _says_over(over: str, reading: Reading, clause: int) -> bool:
     return said <= {over} and (bool(said) or bool(reading.names(over)))
 
 
-def _also_named(reading: Reading, clause: int) -> list[Token]:
+def _also_named(reading: Reading, clause: int) -> list[SentenceToken]:
     """The word behind "and" or "or" that goes on with a clause: "of the modes and symbols"."""
     behind = [one for one in reading.tokens if one.clause == clause + 1]
     return behind[1:2] if behind and behind[0].lower in ("and", "or") else []

@@ -12,7 +12,7 @@ from quantum_trader.lab.metrics.values import WHOLE, MetricKey
 from quantum_trader.lab.statements.claims import day_before, is_signed
 from quantum_trader.lab.statements.flaws import Flaw
 from quantum_trader.lab.statements.language import DIMENSIONS, ClaimRelation
-from quantum_trader.lab.statements.reading import Noun, Reading, Token, index_of, singular
+from quantum_trader.lab.statements.reading import Noun, Reading, SentenceToken, index_of, singular
 from quantum_trader.lab.statements.words import (
     BEFORE_A_FIGURE,
     BEFORE_DAY,
@@ -321,7 +321,7 @@ def _quiet_nouns(reading: Reading) -> set[int]:
     return quiet
 
 
-def _signs_agree(reading: Reading, token: Token, sign: int) -> bool:
+def _signs_agree(reading: Reading, token: SentenceToken, sign: int) -> bool:
     if (owned := _owned_by_a_day(reading, token)) is not None:
         return bool(owned) and all(_sign(reading, key) == sign for key in owned)
     own = _figure_of(reading, token)
@@ -337,7 +337,7 @@ def _signs_agree(reading: Reading, token: Token, sign: int) -> bool:
     return all(_sign(reading, key) == sign for key in results)
 
 
-def _is_claimed(reading: Reading, token: Token, wanted: ClaimRelation) -> bool:
+def _is_claimed(reading: Reading, token: SentenceToken, wanted: ClaimRelation) -> bool:
     """Whether claims say the gain or loss of everybody whom the clause names, on the day that it speaks of."""
     words = {one.lower for one in reading.words(token.clause)}
     days = set(reading.dates(token.clause)) or set(reading.dates()) or {reading.snapshot.day}
@@ -353,7 +353,7 @@ def _is_claimed(reading: Reading, token: Token, wanted: ClaimRelation) -> bool:
     return names in said or (bool(names) and all({name} in said for name in names))
 
 
-def _owned_by_a_day(reading: Reading, token: Token) -> list[MetricKey] | None:
+def _owned_by_a_day(reading: Reading, token: SentenceToken) -> list[MetricKey] | None:
     """The results that "yesterday's loss", "the previous day's loss" or "today's profit" is of; None of other words."""
     day, number = reading.snapshot.day, reading.tokens.index(token)
     before = reading.tokens[number - 1].text.lower() if number else ""
@@ -371,7 +371,7 @@ def _owned_by_a_day(reading: Reading, token: Token) -> list[MetricKey] | None:
     return [key for key in named_keys if reading.snapshot.of(key) is not None]
 
 
-def _figure_of(reading: Reading, token: Token) -> MetricKey | None:
+def _figure_of(reading: Reading, token: SentenceToken) -> MetricKey | None:
     """The figure of "a loss of {x}", whatever else the clause speaks of."""
     number = reading.tokens.index(token)
     after = reading.tokens[number + 1 : number + 3]
@@ -379,7 +379,7 @@ def _figure_of(reading: Reading, token: Token) -> MetricKey | None:
     return found if found is not None and _is_known(reading, found) and is_signed(_metric(reading, found)) else None
 
 
-def _named_results(reading: Reading, token: Token) -> list[MetricKey]:
+def _named_results(reading: Reading, token: SentenceToken) -> list[MetricKey]:
     """The day's figures of the signed metrics that *token* is the noun of, where nothing says which one is meant."""
     if any(reading.names(dimension) for dimension in DIMENSIONS) or reading.dates():
         return []

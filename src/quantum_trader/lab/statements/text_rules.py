@@ -9,7 +9,7 @@ from typing import Final
 
 from quantum_trader.lab.statements.flaws import Flaw
 from quantum_trader.lab.statements.language import LONGEST_TEXT, MOST_CLAIMS
-from quantum_trader.lab.statements.reading import Reading, Token
+from quantum_trader.lab.statements.reading import Reading, SentenceToken
 from quantum_trader.lab.statements.words import (
     ADVICE,
     APPROXIMATIONS,
@@ -89,7 +89,7 @@ def known_words(reading: Reading) -> Iterable[Flaw]:
                         advice="write common English; names are placeholders such as {symbol=X} or {mode=scalp}")
 
 
-def _is_known(token: Token) -> bool:
+def _is_known(token: SentenceToken) -> bool:
     return token.lower in vocabulary() or token.text.lower() in vocabulary() or token.text in CAPITALS
 
 
