@@ -54,6 +54,7 @@ COMMANDS: Final = {
     "venue": ("venue", "app", "A local exchange with Binance's USD-M protocol, over a recording."),
     "serve": ("serve", "app", "The API of a run: read everything, halt, stop, close; HTTP and WebSocket."),
     "token": ("token", "app", "Tokens of the API: make, list, revoke."),
+    "source": ("source", "app", "Sources of signals from outside: make, list, try a body, revoke."),
     "config": ("config", "app", "Show the settings in force, check a settings file."),
 }
 

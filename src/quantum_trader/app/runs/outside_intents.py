@@ -5,7 +5,9 @@ Both ways lead through one :class:`TradeIntentSubscriber`, so that every intent 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,18 @@ from quantum_trader.live.intents import TradeIntentSubscriber, checked_intent
 
 FILE_NAME: Final = "intents.jsonl"
 BUS_TOPICS: Final = frozenset((TRADE_EXECUTED, TRADE_FAILED))  # records that a process publishes
+_PER_CENT: Final = 100.0
+_log: Final = logging.getLogger("quantum_trader.intents")
+
+
+class SizedIn(str, Enum):
+    """What the size of a request is stated in. The process makes a quantity of it; the risk limits may reduce that."""
+
+    BASE = "base"  # base units
+    QUOTE = "quote"  # notional in quote units
+    EQUITY_PCT = "equity_pct"  # notional as a percentage of the equity
+    MARGIN_PCT = "margin_pct"  # initial margin as a percentage of the equity
+    RISK = "risk"  # no size: the risk that a signal would get, at most the equity times the leverage
 
 
 class IntentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,15 +54,32 @@ class IntentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ttl_s: float  # how long it may be acted on
     actor: str
     ts_ns: int
+    sized_in: SizedIn = SizedIn.BASE  # what *qty* is stated in
+    stop_pct: float = 0.0  # distance of the stop from the price, per cent; 0.0: *stop_price* says it
+    side_only: bool = False  # it closes a position of its own side alone
 
-    def intent(self, price: float) -> Intent:
-        """This request as an intent at *price*."""
+    def intent(self, price: float, equity: float = 1.0) -> Intent:
+        """This request as an intent at *price*, for an account of *equity* (quote units)."""
+        stop = self.stop_price
+        if stop == 0.0 and self.stop_pct > 0.0:
+            stop = price * (1.0 - self.side.sign * self.stop_pct / _PER_CENT)
         return Intent(
-            intent_id=self.intent_id, trace_id=self.intent_id, symbol=self.symbol, side=self.side, qty=self.qty,
-            reduce_only=self.closes, reference_price=price, stop_price=self.stop_price, leverage=self.leverage,
+            intent_id=self.intent_id, trace_id=self.intent_id, symbol=self.symbol, side=self.side,
+            qty=self._quantity(price, equity), reduce_only=self.closes, reference_price=price, stop_price=stop,
+            leverage=self.leverage,
             created_ns=self.ts_ns, expires_ns=self.ts_ns + int(self.ttl_s * NS_PER_SECOND), source=self.source,
             reason=f"requested by {self.actor}", confidence=self.confidence,
         )
+
+    def _quantity(self, price: float, equity: float) -> float:
+        """The size in base units."""
+        if self.sized_in is SizedIn.BASE:
+            return self.qty
+        notional = {
+            SizedIn.QUOTE: self.qty, SizedIn.EQUITY_PCT: equity * self.qty / _PER_CENT,
+            SizedIn.MARGIN_PCT: equity * self.qty / _PER_CENT * self.leverage, SizedIn.RISK: equity * self.leverage,
+        }[self.sized_in]
+        return notional / price
 
 
 def request_intent(state_dir: Path, request: IntentRequest) -> None:
@@ -94,9 +125,25 @@ class OutsideIntents:
                 request = decode_json(line, IntentRequest)
             except msgspec.DecodeError:
                 continue  # a damaged line: the command that wrote it has reported an error
-            if request.intent_id not in self._done:
-                self.bus.publish(TRADE_INTENT, request.intent(self._price(request.symbol)))
+            if request.intent_id not in self._done and not self._is_of_other_side(request):
+                price = self._price(request.symbol)
+                self.bus.publish(TRADE_INTENT, request.intent(price, self._engine.account.equity))
         return len(lines)
+
+    def _is_of_other_side(self, request: IntentRequest) -> bool:
+        """Whether a request closes one side alone, and the position is of the other: it is told and not taken."""
+        held = self._engine.account.books.positions.get(request.symbol)
+        if not (request.closes and request.side_only) or held is None or held.plan.sign == request.side.sign:
+            return False
+        _log.warning(
+            "intent %s closes a %s of %s, and the position is of the other side: nothing is closed",
+            request.intent_id, request.side.value, request.symbol,
+        )
+        self.bus.publish(TRADE_FAILED, {
+            "intent_id": request.intent_id, "trace_id": request.intent_id, "symbol": request.symbol,
+            "reason": "NO_POSITION", "ts_ns": request.ts_ns,
+        })
+        return True
 
     def _price(self, symbol: str) -> float:
         """The newest close; 1.0 where there is none, because an intent without a bar is refused at any price."""
