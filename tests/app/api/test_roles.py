@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.app.api.clients import bearer, client_of, refusal, token_of
 
-from quantum_trader.app.api.access import AccessSettings
+from quantum_trader.app.api.access import Access, AccessSettings
 from quantum_trader.app.api.endpoints import Endpoint
 from quantum_trader.app.api.reader import RunReader
 from quantum_trader.app.api.server import endpoints_of
 from quantum_trader.app.api.stopping import Stopper
-from quantum_trader.app.api.tokens import Role
+from quantum_trader.app.api.tokens import Role, TokenStore
 
 ALL: list[Role | None] = [None, *Role]
 OPEN = AccessSettings(host="0.0.0.0", has_tls=True)
@@ -23,7 +24,9 @@ OWNERS_ALONE = {"PUT /api/v1/gates", "PUT /api/v1/gates/{gate}", "PUT /api/v1/ro
 
 def roads(folder: Path) -> list[Endpoint]:
     """Every road."""
-    return endpoints_of(RunReader(folder), Stopper(folder))
+    return endpoints_of(
+        RunReader(folder), Stopper(folder), Access(AccessSettings(), TokenStore(folder), time.time_ns)
+    )
 
 
 def asked(client: Any, road: Endpoint, headers: dict[str, str]) -> Any:

@@ -26,7 +26,7 @@ from quantum_trader.app.runs.signal_bodies import (
     fields_of,
     secrets_in,
 )
-from quantum_trader.app.runs.signal_inbox import Outcome, SignalInbox, SignalRow, SourceCounts
+from quantum_trader.app.runs.signal_inbox import SignalInbox, SignalOutcome, SignalRow, SourceCounts
 from quantum_trader.app.runs.signal_mapping import ACTION_WORDS, OutsideSignal, as_word, check_age, signal_of
 from quantum_trader.app.runs.signal_sources import SizeRule, SourceSettings, read_sources
 from quantum_trader.app.runs.status import is_alive
@@ -70,7 +70,7 @@ class WebhookBody(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: str = ""
 
 
-class SignalAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class TakenSignal(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a signal at its receipt; its trace tells what the run makes of it."""
 
     outcome: Literal["accepted", "duplicate"]
@@ -136,14 +136,14 @@ class _Signals:
         }
         return [
             Endpoint(
-                path=f"{V1}/signals", method="POST", role=Role.TRADER, tag=_TAG, answers=SignalAnswer,
+                path=f"{V1}/signals", method="POST", role=Role.TRADER, tag=_TAG, answers=TakenSignal,
                 summary="Hand a signal to the run. The token's name is its source.", run=self._ordered,
                 body=SignalOrder, decode=bytes, example=answer,
                 body_example={"id": "a-1", "symbol": "BTCUSDT", "action": "LONG", "size": 0.01, "sized_in": "base"},
             ),
             Endpoint(
                 path=f"{V1}/webhooks/{{source}}", method="POST", role=None, has_own_login=True, may_be_text=True,
-                tag=_TAG, answers=SignalAnswer, run=self._posted, body=WebhookBody, decode=bytes, example=answer,
+                tag=_TAG, answers=TakenSignal, run=self._posted, body=WebhookBody, decode=bytes, example=answer,
                 summary="Hand over a webhook's body, such as TradingView's; its secret stands in the body.",
                 body_example={
                     "action": "buy", "symbol": "BTCUSDT.P", "quantity": "0.01", "secret": "qts_...",
@@ -164,11 +164,11 @@ class _Signals:
         ]
 
     # ---- the two roads in --------------------------------------------------------------------------------------------
-    def _ordered(self, call: Call) -> SignalAnswer:
+    def _ordered(self, call: Call) -> TakenSignal:
         source, body = call.caller.name, call.body
-        return self._taken(source, body, lambda settings: self._signal(body, settings))
+        return self._taken(source, body, lambda settings: self._signal(body, settings), no_process=409)
 
-    def _posted(self, call: Call) -> SignalAnswer:
+    def _posted(self, call: Call) -> TakenSignal:
         source, address = call.path["source"], call.caller.address
         given, body = secrets_in(call.body)
         known = [found for one in given if (found := self._secrets.find(one)) is not None and found.name == source]
@@ -209,9 +209,12 @@ class _Signals:
         return signal
 
     def _taken(
-        self, source: str, body: bytes, read: Callable[[SourceSettings], OutsideSignal]
-    ) -> SignalAnswer:
-        """Take what *read* makes of *body*; a refusal is noted and counted before it is answered."""
+        self, source: str, body: bytes, read: Callable[[SourceSettings], OutsideSignal], no_process: int = 503
+    ) -> TakenSignal:
+        """Take what *read* makes of *body*; a refusal is noted and counted before it is answered.
+
+        *no_process* is the status where no process runs: senders of webhooks send again after a 503.
+        """
         settings = read_sources(self._folder).get(source, SourceSettings())
         signal = None
         try:
@@ -223,9 +226,9 @@ class _Signals:
         except InputError as error:
             refused = error if isinstance(error, SignalRefused) else SignalRefused("bad_value", str(error))
             self._inbox.refuse(source, refused, signal)
-            raise _told(refused) from None
-        return SignalAnswer(
-            outcome="accepted" if outcome is Outcome.ACCEPTED else "duplicate", trace_id=intent_id,
+            raise _told(refused, no_process) from None
+        return TakenSignal(
+            outcome="accepted" if outcome is SignalOutcome.ACCEPTED else "duplicate", trace_id=intent_id,
             symbol=signal.symbol, action=signal.action.value, size=signal.size, sized_in=signal.sized_in,
             ignored=list(signal.ignored),
         )
@@ -270,9 +273,9 @@ class _Signals:
         return traded, failed
 
 
-def _told(refused: SignalRefused) -> ApiError:
+def _told(refused: SignalRefused, no_process: int) -> ApiError:
     if refused.reason == "too_many":
         return ApiError(429, str(refused), _RETRY_S)
     if refused.reason == "no_process":
-        return ApiError(503, str(refused), 1.0)
+        return ApiError(no_process, str(refused), 1.0)
     return ApiError(_STATUS.get(refused.reason, 400), str(refused))

@@ -41,9 +41,9 @@ def secrets_in(body: bytes) -> tuple[list[str], bytes]:
 def fields_of(body: bytes, pattern: str, actions: Sequence[str]) -> dict[str, Field]:
     """The fields of *body*: of a JSON object its values by dotted names in small letters, of a text its parts.
 
-    A text is read with the regular expression *pattern*, whose named groups are the fields, where there is one. Else
-    its parts stand between commas, semicolons, lines or blanks: ``name=value``, and without names an action of
-    *actions* with its symbol after it. Raises SignalRefused.
+    Where there is a regular expression *pattern*, its named groups are fields too, and of a text the only ones. The
+    parts of another text stand between commas, semicolons, lines or blanks: ``name=value``, and without names an action
+    of *actions* with its symbol after it. Raises SignalRefused.
     """
     if len(body) > MOST_SIGNAL_BYTES:
         raise SignalRefused("too_large", f"body: has {len(body):,} bytes; at most {MOST_SIGNAL_BYTES:,} are read")
@@ -54,7 +54,8 @@ def fields_of(body: bytes, pattern: str, actions: Sequence[str]) -> dict[str, Fi
     if not text:
         raise SignalRefused("unreadable", "body: is empty")
     if text[0] in "{[":
-        return _flat(_object(body, text))
+        found = _flat(_object(body, text))
+        return {**found, **_matched(text, pattern)} if pattern else found
     return _matched(text, pattern) if pattern else _parts(text, actions)
 
 

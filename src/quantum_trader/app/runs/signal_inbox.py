@@ -50,7 +50,7 @@ create table if not exists counts (
 """
 
 
-class Outcome(str, Enum):
+class SignalOutcome(str, Enum):
     """What became of a signal at its receipt."""
 
     PENDING = "pending"  # noted, and its intent is not known to be written
@@ -65,7 +65,7 @@ class SignalRow(msgspec.Struct, frozen=True, kw_only=True):
 
     received_ns: int
     source: str
-    outcome: Outcome
+    outcome: SignalOutcome
     reason: str = ""
     message: str = ""
     intent_id: str = ""
@@ -94,7 +94,9 @@ class SignalInbox:
         self._path = folder / INBOX_FILE
         self._lock = Lock()
 
-    def take(self, source: str, signal: OutsideSignal, body: bytes, settings: SourceSettings) -> tuple[Outcome, str]:
+    def take(
+        self, source: str, signal: OutsideSignal, body: bytes, settings: SourceSettings
+    ) -> tuple[SignalOutcome, str]:
         """Hand *signal* of *source* to the run once: what became of it, and the id of its intent.
 
         *body* is what was sent, without its secret: it tells a signal without an id from another. Raises SignalRefused
@@ -108,26 +110,26 @@ class SignalInbox:
             if row is None:
                 self._check_rate(base, source, signal.action, settings, now_ns)
                 request = request_of(source, f"{source}-{own_id}", signal, settings, now_ns)
-                seq = _add(base, key, _row(now_ns, source, Outcome.PENDING, signal, request.intent_id))
+                seq = _add(base, key, _row(now_ns, source, SignalOutcome.PENDING, signal, request.intent_id))
             else:
                 seq, outcome, intent_id = row
                 request = request_of(source, intent_id, signal, settings, now_ns)
-                if outcome == Outcome.ACCEPTED.value or self._is_written(intent_id):
-                    _add(base, key, _row(now_ns, source, Outcome.DUPLICATE, signal, intent_id))
-                    _count(base, source, Outcome.DUPLICATE)
-                    return Outcome.DUPLICATE, intent_id
+                if outcome == SignalOutcome.ACCEPTED.value or self._is_written(intent_id):
+                    _add(base, key, _row(now_ns, source, SignalOutcome.DUPLICATE, signal, intent_id))
+                    _count(base, source, SignalOutcome.DUPLICATE)
+                    return SignalOutcome.DUPLICATE, intent_id
             request_intent(self._folder, request)
-            base.execute("update signals set outcome = ? where seq = ?", (Outcome.ACCEPTED.value, seq))
-            _count(base, source, Outcome.ACCEPTED)
+            base.execute("update signals set outcome = ? where seq = ?", (SignalOutcome.ACCEPTED.value, seq))
+            _count(base, source, SignalOutcome.ACCEPTED)
             if seq % 1000 == 0:
                 base.execute("delete from signals where received_ns < ?", (now_ns - _KEPT_NS,))
-        return Outcome.ACCEPTED, request.intent_id
+        return SignalOutcome.ACCEPTED, request.intent_id
 
     def refuse(self, source: str, refused: SignalRefused, signal: OutsideSignal | None = None) -> None:
         """Note and count a signal that is not taken; of wrong secrets and floods the count alone."""
-        outcome = Outcome.EXPIRED if refused.reason == "expired" else Outcome.REFUSED
+        outcome = SignalOutcome.EXPIRED if refused.reason == "expired" else SignalOutcome.REFUSED
         with self._held(), closing(self._open()) as base:
-            _count(base, source, outcome, "" if outcome is Outcome.EXPIRED else refused.reason)
+            _count(base, source, outcome, "" if outcome is SignalOutcome.EXPIRED else refused.reason)
             if refused.reason not in ("wrong_secret", "too_many"):
                 row = _row(self._now_ns(), source, outcome, signal, "")
                 _add(base, "", msgspec.structs.replace(row, reason=refused.reason, message=str(refused)[:500]))
@@ -141,10 +143,10 @@ class SignalInbox:
             for source, outcome, reason, n in base.execute("select source, outcome, reason, n from counts"):
                 one = found.setdefault(source, SourceCounts(refused={}))
                 one.received += n
-                if outcome == Outcome.REFUSED.value:
+                if outcome == SignalOutcome.REFUSED.value:
                     one.refused[reason] = n
                 else:
-                    name = "duplicates" if outcome == Outcome.DUPLICATE.value else outcome
+                    name = "duplicates" if outcome == SignalOutcome.DUPLICATE.value else outcome
                     setattr(one, name, n)
             for source, last_ns in base.execute("select source, max(received_ns) from signals group by source"):
                 found.setdefault(source, SourceCounts(refused={})).last_ns = last_ns
@@ -247,7 +249,7 @@ def request_of(
 
 
 def _row(
-    now_ns: int, source: str, outcome: Outcome, signal: OutsideSignal | None, intent_id: str
+    now_ns: int, source: str, outcome: SignalOutcome, signal: OutsideSignal | None, intent_id: str
 ) -> SignalRow:
     if signal is None:
         return SignalRow(received_ns=now_ns, source=source, outcome=outcome)
@@ -266,7 +268,7 @@ def _add(base: sqlite3.Connection, key: str, row: SignalRow) -> int:
     return int(made.lastrowid or 0)
 
 
-def _count(base: sqlite3.Connection, source: str, outcome: Outcome, reason: str = "") -> None:
+def _count(base: sqlite3.Connection, source: str, outcome: SignalOutcome, reason: str = "") -> None:
     base.execute(
         "insert into counts values (?, ?, ?, 1) on conflict do update set n = n + 1", (source, outcome.value, reason)
     )

@@ -121,7 +121,7 @@ class _Body:
         """Name in the body and value of a *field* that is a text; empty without it."""
         name, value = self.find(field)
         if value is not None and not isinstance(value, str):
-            refuse(name, value, "must be a text")
+            _refuse(name, value, "must be a text")
         return name, value or ""
 
     def word(self, field: str) -> tuple[str, str]:
@@ -139,7 +139,7 @@ class _Body:
         return tuple(sorted(name[:60] for name in self._fields if name not in self._read)[:50])
 
 
-def refuse(name: str, value: object, hint: str, reason: str = "bad_value") -> NoReturn:
+def _refuse(name: str, value: object, hint: str, reason: str = "bad_value") -> NoReturn:
     """Raise SignalRefused for the field *name* with its *value*."""
     raise SignalRefused(reason, f"{name} = {brief(value)}: {hint}")
 
@@ -156,7 +156,7 @@ def number_of(name: str, value: Field, below: float = _MOST) -> float:
     except (ValueError, OverflowError):
         found = math.nan
     if not 0.0 < found < below:
-        refuse(name, value, f"must be a positive number below {below:g}")
+        _refuse(name, value, f"must be a positive number below {below:g}")
     return found
 
 
@@ -164,11 +164,11 @@ def _action(body: _Body, settings: SourceSettings) -> SignalAction:
     known = {**ACTION_WORDS, **{as_word(word): action for word, action in settings.actions.items()}}
     name, word = body.word("action")
     if word and word not in known:
-        refuse(name, word, f"is no action; use {', '.join(sorted(known))}", "unknown_action")
+        _refuse(name, word, f"is no action; use {', '.join(sorted(known))}", "unknown_action")
     action = known[word] if word else None
     _, kind = body.word("kind")
     if _NO_SIGNAL.fullmatch(kind):
-        refuse("type", kind, "is news of what another bot did, and no signal", "not_a_signal")
+        _refuse("type", kind, "is news of what another bot did, and no signal", "not_a_signal")
     _, reduces = body.find("reduce_only")
     if kind in _EXITS or reduces is True or (isinstance(reduces, str) and reduces.lower() in ("true", "1", "yes")):
         action = _closing(action, by_position=kind in _EXITS)
@@ -199,7 +199,7 @@ def _by_position(body: _Body, action: SignalAction | None) -> SignalAction | Non
         return {"long": SignalAction.CLOSE_LONG, "short": SignalAction.CLOSE_SHORT}.get(before, SignalAction.CLOSE)
     wanted = {"long": SignalAction.LONG, "short": SignalAction.SHORT}.get(after)
     if wanted is None:
-        refuse(name, after, "must be long, short or flat")
+        _refuse(name, after, "must be long, short or flat")
     if action is not None and action is not wanted:
         raise SignalRefused(
             "partial_reduction", f"{name} = {after!r} after a {action.value} order: it makes a position smaller, and "
@@ -215,7 +215,7 @@ def _size(body: _Body, settings: SourceSettings) -> tuple[float, SizedIn]:
     percent = isinstance(value, str) and value.endswith("%")
     quantity = number_of(name, value[:-1] if percent and isinstance(value, str) else value) if name else 0.0
     if kind and kind not in _SIZED_IN:
-        refuse(kind_name, kind, f"must be one of {', '.join(_SIZED_IN)}")
+        _refuse(kind_name, kind, f"must be one of {', '.join(_SIZED_IN)}")
     if settings.size is SizeRule.EQUITY:
         return settings.equity_pct, SizedIn.EQUITY_PCT
     if settings.size is SizeRule.RISK:
@@ -239,7 +239,7 @@ def _symbol(body: _Body, settings: SourceSettings, traded: Collection[str]) -> s
         found = named.get(found, found)
     if not found or (traded and found not in traded):
         run = f"this run trades {', '.join(sorted(traded)[:30])}; " if traded else ""
-        refuse(name, given, f"{run}name it under `symbols` in the source's settings", "unknown_symbol")
+        _refuse(name, given, f"{run}name it under `symbols` in the source's settings", "unknown_symbol")
     return found
 
 
@@ -263,7 +263,7 @@ def _leverage(body: _Body, settings: SourceSettings) -> float:
     text = value.lower().rstrip("x") if isinstance(value, str) else value
     found = number_of(name, text, below=1000.0)
     if found < 1.0:
-        refuse(name, value, "must be at least 1")
+        _refuse(name, value, "must be at least 1")
     return found
 
 
@@ -273,7 +273,7 @@ def _confidence(body: _Body, settings: SourceSettings) -> float:
         return settings.confidence
     found = number_of(name, value)
     if found > 1.0:
-        refuse(name, value, "is a probability, above 0 and at most 1")
+        _refuse(name, value, "is a probability, above 0 and at most 1")
     return found
 
 
@@ -287,10 +287,10 @@ def _time_ns(body: _Body) -> int:
             found = datetime.fromisoformat(value)
             return int(found.replace(tzinfo=found.tzinfo or UTC).timestamp() * 1e6) * 1_000
         except (ValueError, OverflowError):
-            refuse(name, value, "must be a time such as 2026-01-15T12:00:00Z, or seconds since 1970")
+            _refuse(name, value, "must be a time such as 2026-01-15T12:00:00Z, or seconds since 1970")
     number = number_of(name, value, below=9e18)
     found_ns = int(number * next(unit_ns for least, unit_ns in _UNITS if number >= least))
-    return found_ns if found_ns < 1 << 62 else refuse(name, value, "is no time")
+    return found_ns if found_ns < 1 << 62 else _refuse(name, value, "is no time")
 
 
 def _id(body: _Body) -> str:
@@ -299,5 +299,5 @@ def _id(body: _Body) -> str:
         return ""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not _ID.fullmatch(text):
-        refuse(name, value, "must be 1 to 64 letters, digits, '-', '_', '.' or ':'")
+        _refuse(name, value, "must be 1 to 64 letters, digits, '-', '_', '.' or ':'")
     return text

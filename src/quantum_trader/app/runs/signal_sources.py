@@ -86,7 +86,7 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     repeat_s: float = 60.0  # for how long a body without id and time counts as sent again
     needs_timestamp: bool = False  # a signal without a time is refused
     per_minute: int = 30  # opening signals; ten times as many that close
-    pattern: str = ""  # regular expression of a text body; its named groups are the fields
+    pattern: str = ""  # regular expression over the body; its named groups are fields
     fields: dict[str, list[str]] = {}  # names of a field in the body, in the order they are looked for
     actions: dict[str, SignalAction] = {}  # further words
     symbols: dict[str, str] = {}  # symbols as the source writes them -> as the run trades them
