@@ -69,6 +69,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python tools/make_cli_reference.py
 	$(BIN)/python tools/make_decisions_index.py
 	$(BIN)/python tools/make_metric_reference.py
+	$(BIN)/python tools/make_api_reference.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info

@@ -87,6 +87,7 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
 ELSEWHERE: dict[tuple[str, ...], str] = {
     ("compare",): "tests/app/test_compare.py", ("metrics", "alerts"): "tests/app/test_cli_metrics.py",
     ("sweep",): "tests/lab/test_sweep.py", ("simulate",): "tests/lab/test_simulation.py",
+    ("serve",): "tests/app/api/test_stop_drill.py", ("token", "new"): "tests/app/api/test_access.py",
     ("live",): "tests/app/test_live_messages.py", ("status",): "tests/app/test_status.py",
     ("halt",): "tests/app/test_operator_requests.py", ("resume",): "tests/app/test_operator_requests.py",
     ("flatten",): "tests/app/test_flatten_without_engine.py", ("keys", "set"): "tests/app/test_cli_keys.py",

@@ -146,7 +146,9 @@ class LiveWorld:
             intent_id=f"PERSON-{now_ns}", symbol=symbol, side=Side.LONG, qty=qty, stop_price=0.0, leverage=2.0,
             closes=False, source="PERSON", confidence=1.0, ttl_s=60.0, actor="test", ts_ns=now_ns,
         ))
-        until(f"a position in {symbol}", lambda: symbol in {one["symbol"] for one in self.get("positions")["positions"]})
+        until(f"a position in {symbol}", lambda: any(
+            one["symbol"] == symbol for one in self.get("positions")["positions"]
+        ))
 
     def _do(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30.0)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.app.api.clients import bearer, client_of, refusal, token_of
 
-from quantum_trader.app.api.access import Access, AccessSettings
+from quantum_trader.app.api.access import AccessSettings
 from quantum_trader.app.api.endpoints import Endpoint
 from quantum_trader.app.api.reader import RunReader
 from quantum_trader.app.api.server import endpoints_of
 from quantum_trader.app.api.stopping import Stopper
-from quantum_trader.app.api.tokens import Role, TokenStore
+from quantum_trader.app.api.tokens import Role
 
 ALL: list[Role | None] = [None, *Role]
 OPEN = AccessSettings(host="0.0.0.0", has_tls=True)
@@ -24,9 +23,7 @@ OWNERS_ALONE = {"PUT /api/v1/gates", "PUT /api/v1/gates/{gate}", "PUT /api/v1/ro
 
 def roads(folder: Path) -> list[Endpoint]:
     """Every road."""
-    return endpoints_of(
-        RunReader(folder), Stopper(folder), Access(AccessSettings(), TokenStore(folder), time.time_ns)
-    )
+    return endpoints_of(RunReader(folder), Stopper(folder))
 
 
 def asked(client: Any, road: Endpoint, headers: dict[str, str]) -> Any:
@@ -63,7 +60,8 @@ def test_what_changes_something_needs_a_trader_and_settings_an_owner(folder: Pat
         name = f"{road.method} {road.path}"
         if road.is_read or road.has_own_login or not road.is_change:
             continue
-        assert road.role is not None and road.role.may(Role.TRADER), name
+        assert road.role is not None, name
+        assert road.role.may(Role.TRADER), name
         assert (road.role is Role.OWNER) == (name in OWNERS_ALONE), name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def test_stop_closes_everything(tmp_path: Path, process: str, capsys: pytest.Cap
             world.process.wait()
         took, told = stopped(world, hangs_s=4.0)
         with capsys.disabled():
-            print(f"\nSTOP over the API, engine {process}: the venue held nothing after {took:.1f} s")
+            sys.stdout.write(f"\nSTOP over the API, engine {process}: the venue held nothing after {took:.1f} s\n")
         assert (told["state"], told["flat"]) == ("done", True), told
         assert world.venue.exchange.paper.positions() == []
         steps = " ".join(one["text"] for one in told["steps"])

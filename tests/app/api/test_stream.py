@@ -83,12 +83,9 @@ async def received(socket_: Any, kind: str, within_s: float = 10.0) -> Any:
 async def closed(socket_: Any, within_s: float = 5.0) -> tuple[int, str]:
     """Code and reason with which the server closes."""
     async with asyncio.timeout(within_s):
-        try:
-            while True:
-                await socket_.recv()
-        except websockets.ConnectionClosed as error:
-            assert error.rcvd is not None
-            return error.rcvd.code, error.rcvd.reason
+        async for _ in socket_:
+            pass
+        return socket_.close_code, socket_.close_reason
 
 
 def halt(folder: Path, number: int) -> None:

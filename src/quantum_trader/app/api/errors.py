@@ -44,7 +44,7 @@ def error_content(status: int, message: str) -> bytes:
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """*error* with its HTTP status: 400 for a bad value, 409 for one that is out of date, 503 where nothing can be read."""
+    """*error* with its HTTP status: 400 for a bad value, 409 for one out of date, 503 where nothing can be read."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, StaleVersionError):

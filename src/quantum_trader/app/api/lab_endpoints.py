@@ -13,7 +13,7 @@ from quantum_trader.app.api.pilot_status import StateFolderStatus
 from quantum_trader.app.api.read_endpoints import V1
 from quantum_trader.app.api.reader import MEMORY_MB, TIMEOUT_S, RunReader
 from quantum_trader.app.runs.gates_record import gates_document, gates_of, history_in
-from quantum_trader.app.runs.pilot_store import pilot_document, store_of
+from quantum_trader.app.runs.pilot_store import pilot_settings_document, store_of
 from quantum_trader.app.runs.rollout_record import status_report
 from quantum_trader.domain.errors import InputError, brief
 from quantum_trader.journal.answers import SqlAnswer
@@ -170,7 +170,7 @@ def _models(reader: RunReader) -> dict[str, Any]:
 
 def _pilot(reader: RunReader) -> dict[str, Any]:
     store = store_of(reader.folder, None)
-    return {**pilot_document(store, store.read(), history=True), "sentence": reader.status().pilot}
+    return {**pilot_settings_document(store, store.read(), history=True), "sentence": reader.status().pilot}
 
 
 def _row(one: MetricValue, catalogue: Catalogue) -> MetricRow:

@@ -49,9 +49,10 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def endpoints_of(
-    reader: RunReader, stopper: Stopper, access: Access, now_ns: Callable[[], int] = time.time_ns
+    reader: RunReader, stopper: Stopper, access: Access | None = None, now_ns: Callable[[], int] = time.time_ns
 ) -> list[Endpoint]:
-    """Every road of the API of one folder."""
+    """Every road of the API of one folder. *access* counts wrong secrets; None: on its own, to describe the roads."""
+    access = access or Access(AccessSettings(), TokenStore(reader.folder), now_ns)
     return [  # the signals from outside first: /signals/sources is no id of a signal
         *signal_endpoints(reader, access, now_ns), *read_endpoints(reader), *lab_endpoints(reader),
         *Control(reader, stopper).endpoints(),
