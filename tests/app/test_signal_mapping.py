@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -253,3 +254,22 @@ def test_a_settings_file_that_others_may_write_is_refused(tmp_path: Path) -> Non
     path.chmod(0o666)
     with pytest.raises(StateError, match="lets others write it"):
         read_sources(tmp_path)
+
+
+def test_the_example_of_the_documents_maps_right(tmp_path: Path) -> None:
+    """The alert with TradingView's values in place, and the settings that stand under it."""
+    text = (Path(__file__).parents[2] / "docs" / "how-to-signals-from-outside.md").read_text()
+    (alert,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    (settings,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    values = {
+        "strategy.order.action": "buy", "ticker": "BTCUSDT.P", "close": "43000.5", "strategy.order.contracts": "0.02",
+        "strategy.market_position": "long", "strategy.prev_market_position": "flat", "timenow": "2026-02-02T02:40:00Z",
+    }
+    signal = read(re.sub(r"\{\{(.*?)\}\}", lambda found: values[found[1]], alert))
+    assert (signal.action, signal.symbol, signal.size, signal.price) == (SignalAction.LONG, "BTCUSDT", 0.02, 43_000.5)
+    assert (signal.sent_ns, signal.ignored) == (NOW_NS, ("secret",))
+    (tmp_path / "signal_sources.toml").write_text(settings)
+    found = read_sources(tmp_path)
+    assert found["tradingview"].equity_pct == 5.0
+    sold = read("BTCUSDT(***) { market(side=sell, amount=10%); } #bot", found["alertatron"])
+    assert (sold.action, sold.size) == (SignalAction.SHORT, 10.0)

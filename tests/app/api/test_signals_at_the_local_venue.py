@@ -57,6 +57,7 @@ def held(world: LiveWorld) -> dict[str, float]:
     return {one.symbol: one.qty for one in world.venue.exchange.paper.positions()}
 
 
+@pytest.mark.long
 def test_a_tradingview_body_becomes_one_order_with_its_trace(world: LiveWorld) -> None:
     """Sent four times it is one order with a stop; it answers within a second; the trace and the counts name it."""
     secret = command("source", "new", "tradingview", "--state", str(world.state))["secret"]
@@ -95,6 +96,7 @@ def traced(world: LiveWorld, trace: str) -> str:
     return result.stdout if result.exit_code == 0 and "order.filled" in result.stdout else ""
 
 
+@pytest.mark.long
 def test_an_exit_of_the_other_side_leaves_the_position_and_one_of_its_own_closes_it(world: LiveWorld) -> None:
     """exit_short does nothing to a long; market_position flat closes it."""
     secret = command("source", "new", "exits", "--state", str(world.state))["secret"]
@@ -108,6 +110,7 @@ def test_an_exit_of_the_other_side_leaves_the_position_and_one_of_its_own_closes
     until("flat", lambda: "BTCUSDT" not in held(world), 20.0)
 
 
+@pytest.mark.long
 def test_a_signal_with_a_token_takes_the_size_that_the_risk_gives(world: LiveWorld) -> None:
     """A trader's token, this API's own form; no size stated: the run sizes it, and the id again is nothing."""
     token = command("source", "new", "desk", "--token", "--state", str(world.state))["secret"]
@@ -125,6 +128,7 @@ def test_a_signal_with_a_token_takes_the_size_that_the_risk_gives(world: LiveWor
     assert sent.qty * price < 4.0 * equity
 
 
+@pytest.mark.long
 def test_the_secret_is_in_no_file(world: LiveWorld) -> None:
     """Refused, wrong and accepted bodies alike: no file of the folder nor the process's log holds a secret."""
     secret = command("source", "new", "quiet", "--state", str(world.state))["secret"]
