@@ -420,6 +420,46 @@ def test_sizes_are_made_of_the_account_as_it_is_and_the_journal_repeats_them_byt
         assert proof.identical, proof.difference
 
 
+@pytest.mark.parametrize("reverses", [True, False])
+def test_a_reversal_closes_first_and_opens_once_the_position_is_gone(
+    reverses: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two intents on record, one order to open; without the setting the position is closed and nothing opens."""
+    monkeypatch.setattr("quantum_trader.app.runs.replay._LOOK_EVERY", 1)
+    state = tmp_path / "state"
+    seen = [0]
+    sent = {
+        417: request(intent_id="tv-1", source="tv", qty=500.0, sized_in=SizedIn.QUOTE),
+        420: request(
+            intent_id="tv-2", source="tv", qty=300.0, sized_in=SizedIn.QUOTE, side=Side.SHORT, reverses=reverses
+        ),
+    }
+
+    def pace(_: int) -> None:
+        seen[0] += 1
+        if one := sent.get(seen[0]):
+            request_intent(state, one)
+
+    run(settings("2018-01-01", "2018-01-10"), RunOptions(state_dir=state), pace=pace)
+    lines = [msgspec.json.decode(line) for line in (state / "records.jsonl").read_bytes().splitlines()]
+    told = [
+        (one["topic"], one["data"]["intent_id"]) for one in lines
+        if one["topic"] in ("intent.received", "trade.intent", "trade.failed")
+        and one["data"]["intent_id"].startswith("tv-")
+    ]
+    began = [("intent.received", "tv-1"), ("trade.intent", "tv-1")]
+    if reverses:
+        ended = [("intent.received", "tv-2-close"), ("intent.received", "tv-2"), ("trade.intent", "tv-2")]
+    else:
+        ended = [("intent.received", "tv-2"), ("trade.failed", "tv-2")]
+    assert told == began + ended
+    exits = [one["data"]["exit_reason"] for one in lines if one["topic"] == "trade.closed" and
+             one["data"]["model"] == "tv"]
+    assert exits[0] == ("INTENT" if reverses else "SIGNAL_FLIP")
+    day = datetime.fromtimestamp(lines[-1]["ts_ns"] / 1e9, UTC).date().isoformat()
+    assert journal_commands.replay(state, day).identical
+
+
 def test_a_damaged_line_of_the_folder_is_passed_over(tmp_path: Path) -> None:
     """Half a line from a full disk is no intent; the next one is taken."""
     (tmp_path / "lock").touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sqlite3
 import time
@@ -260,6 +261,21 @@ def test_the_secret_is_in_no_file_answer_or_log(sources: Sources, caplog: pytest
     assert "qts_" not in caplog.text
     assert "qts_" not in sources.client.get("/api/v1/signals/received").text
     assert all(path.stat().st_mode & 0o077 == 0 for path in sources.folder.rglob("*signal*"))
+
+
+def test_a_held_inbox_makes_nobody_wait_for_ever(sources: Sources) -> None:
+    """Another process holds it: 503 within two seconds, and the sender tries again; other roads answer meanwhile."""
+    sources.post()
+    with (sources.folder / ".signals.db.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        began = time.perf_counter()
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda number: sources.post(signal_id=f"n{number}"), range(4)))
+        assert time.perf_counter() - began < 4.0
+        assert {one.status_code for one in answers} == {503}
+        assert "send again" in refusal(answers[0])[2]
+    assert sources.post(signal_id="n1").json()["outcome"] == "accepted"
+    assert len(sources.requests()) == 2
 
 
 def test_an_answer_comes_within_a_second(sources: Sources) -> None:

@@ -57,6 +57,7 @@ class IntentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     sized_in: SizedIn = SizedIn.BASE  # what *qty* is stated in
     stop_pct: float = 0.0  # distance of the stop from the price, per cent; 0.0: *stop_price* says it
     side_only: bool = False  # it closes a position of its own side alone
+    reverses: bool = False  # a position of the other side is closed first, and it opens once that is gone
 
     def intent(self, price: float, equity: float = 1.0) -> Intent:
         """This request as an intent at *price*, for an account of *equity* (quote units)."""
@@ -70,6 +71,18 @@ class IntentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             created_ns=self.ts_ns, expires_ns=self.ts_ns + int(self.ttl_s * NS_PER_SECOND), source=self.source,
             reason=f"requested by {self.actor}", confidence=self.confidence,
         )
+
+    def closing(self) -> IntentRequest:
+        """What closes the position of the other side before this request opens one."""
+        return IntentRequest(
+            intent_id=f"{self.intent_id}-close", symbol=self.symbol, side=self.side, qty=0.0, stop_price=0.0,
+            leverage=self.leverage, closes=True, source=self.source, confidence=self.confidence, ttl_s=self.ttl_s,
+            actor=self.actor, ts_ns=self.ts_ns,
+        )
+
+    def has_expired(self, now_ns: int) -> bool:
+        """Whether it may not be acted on any more."""
+        return now_ns > self.ts_ns + int(self.ttl_s * NS_PER_SECOND)
 
     def _quantity(self, price: float, equity: float) -> float:
         """The size in base units."""
@@ -101,6 +114,8 @@ class OutsideIntents:
         self.bus, self._engine = bus, engine
         self.requests = RequestLines(folder / FILE_NAME, 0) if folder is not None else None
         self._done: Collection[str] = ()
+        self._now_ns = now_ns
+        self._waiting: list[IntentRequest] = []  # openings, until the position of the other side is closed
         self._subscriber = TradeIntentSubscriber(
             bus, lambda received: take(received.intent), now_ns,
             lambda symbol: (engine.account.equity, self._price(symbol)),
@@ -118,22 +133,37 @@ class OutsideIntents:
         self._done = done
 
     def poll(self) -> int:
-        """Publish the intents requested since the last call; returns how many lines there were."""
+        """Publish the intents requested since the last call; returns how many lines and reversals there were."""
+        reversed_now = [one for one in self._waiting if not self._is_against(one) or one.has_expired(self._now_ns())]
+        for request in reversed_now:
+            self._waiting.remove(request)
+            self._publish(request)
         lines = self.requests.poll() if self.requests is not None else []
         for line in lines:
             try:
                 request = decode_json(line, IntentRequest)
             except msgspec.DecodeError:
                 continue  # a damaged line: the command that wrote it has reported an error
-            if request.intent_id not in self._done and not self._is_of_other_side(request):
-                price = self._price(request.symbol)
-                self.bus.publish(TRADE_INTENT, request.intent(price, self._engine.account.equity))
-        return len(lines)
+            if request.intent_id in self._done or self._is_of_other_side(request):
+                continue
+            if request.reverses and not request.closes and self._is_against(request):
+                self._publish(request.closing())
+                self._waiting.append(request)
+            else:
+                self._publish(request)
+        return len(lines) + len(reversed_now)
+
+    def _publish(self, request: IntentRequest) -> None:
+        self.bus.publish(TRADE_INTENT, request.intent(self._price(request.symbol), self._engine.account.equity))
+
+    def _is_against(self, request: IntentRequest) -> bool:
+        """Whether the symbol's position is of the other side than the request."""
+        held = self._engine.account.books.positions.get(request.symbol)
+        return held is not None and held.plan.sign != request.side.sign
 
     def _is_of_other_side(self, request: IntentRequest) -> bool:
         """Whether a request closes one side alone, and the position is of the other: it is told and not taken."""
-        held = self._engine.account.books.positions.get(request.symbol)
-        if not (request.closes and request.side_only) or held is None or held.plan.sign == request.side.sign:
+        if not (request.closes and request.side_only and self._is_against(request)):
             return False
         _log.warning(
             "intent %s closes a %s of %s, and the position is of the other side: nothing is closed",

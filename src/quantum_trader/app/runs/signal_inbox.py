@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from enum import Enum
@@ -34,7 +35,8 @@ INBOX_FILE: Final = "signals.db"
 _KEPT_NS: Final = 90 * NS_PER_DAY  # for so long the id of a signal is known
 _MINUTE_NS: Final = 60 * NS_PER_SECOND
 _CLOSING: Final = 10  # times as many signals a minute may close
-_WAIT_S: Final = 2.0  # for another process that writes
+_WAIT_S: Final = 0.8  # for another request or process that writes
+_NAP_S: Final = 0.01
 _TABLES: Final = """
 create table if not exists signals (
     seq integer primary key, received_ns integer not null, source text not null, key text not null,
@@ -204,19 +206,37 @@ class SignalInbox:
     @contextmanager
     def _held(self) -> Iterator[None]:
         """Hold the inbox against other threads and processes; errors of the disk become StateError."""
-        with self._lock:
+        if not self._lock.acquire(timeout=_WAIT_S):  # no request waits for ever: a STOP needs its thread
+            raise self._busy()
+        try:
+            descriptor = open_private(self._folder / f".{INBOX_FILE}.lock", os.O_RDWR | os.O_CREAT)
             try:
-                descriptor = open_private(self._folder / f".{INBOX_FILE}.lock", os.O_RDWR | os.O_CREAT)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX)
-                    yield
-                finally:
-                    os.close(descriptor)
-            except sqlite3.Error as error:
-                raise StateError(
-                    f"{self._path}: cannot be read or written ({error}); where it is damaged, set it aside: the ids of "
-                    "signals that came before are then not known any more"
-                ) from None
+                self._lock_file(descriptor)
+                yield
+            finally:
+                os.close(descriptor)
+        except sqlite3.Error as error:
+            raise StateError(
+                f"{self._path}: cannot be read or written ({error}); where it is damaged, set it aside: the ids of "
+                "signals that came before are then not known any more"
+            ) from None
+        finally:
+            self._lock.release()
+
+    def _lock_file(self, descriptor: int) -> None:
+        """Hold the lock of *descriptor*. Raises StateError where another process keeps it for too long."""
+        ends_s = time.monotonic() + _WAIT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > ends_s:
+                    raise self._busy() from None
+                time.sleep(_NAP_S)
+
+    def _busy(self) -> StateError:
+        return StateError(f"{self._path}: is held by another request or process for {_WAIT_S:g} s; send again")
 
     def _open(self) -> sqlite3.Connection:
         os.close(open_private(self._path, os.O_RDWR | os.O_CREAT))
@@ -241,6 +261,7 @@ def request_of(
         side=Side.SHORT if action in (SignalAction.SHORT, SignalAction.CLOSE_SHORT) else Side.LONG,
         qty=signal.size, sized_in=SizedIn.BASE if action.closes else signal.sized_in, stop_price=signal.stop_price,
         stop_pct=signal.stop_pct, leverage=signal.leverage, closes=action.closes,
+        reverses=settings.reverses and not action.closes,
         side_only=action.closes and action is not SignalAction.CLOSE, source=source, confidence=signal.confidence,
         ttl_s=settings.ttl_s, actor=f"signal source {source}", ts_ns=now_ns,
     )

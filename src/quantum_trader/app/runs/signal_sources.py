@@ -85,6 +85,7 @@ class SourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ttl_s: float = 30.0  # how long a taken signal may be acted on
     repeat_s: float = 60.0  # for how long a body without id and time counts as sent again
     needs_timestamp: bool = False  # a signal without a time is refused
+    reverses: bool = False  # an entry against a position closes it and opens once it is gone, within ttl_s
     per_minute: int = 30  # opening signals; ten times as many that close
     pattern: str = ""  # regular expression over the body; its named groups are fields
     fields: dict[str, list[str]] = {}  # names of a field in the body, in the order they are looked for
