@@ -129,6 +129,21 @@ def test_a_signal_with_a_token_takes_the_size_that_the_risk_gives(world: LiveWor
 
 
 @pytest.mark.long
+def test_a_source_that_reverses_closes_the_short_and_opens_a_long(world: LiveWorld) -> None:
+    """One signal, the closing order and then the opening one; the venue holds a long with a stop."""
+    secret = command("source", "new", "turns", "--state", str(world.state))["secret"]
+    (world.state / "signal_sources.toml").write_text("[turns]\nreverses = true\nttl_s = 60\n")
+    assert held(world)["ETHUSDT"] < 0.0
+    body = {"s": secret, "side": "buy", "symbol": "ETHUSDT.P", "quantity": "2", "market_position": "long"}
+    trace = post(world, "turns", json.dumps(body))[1]["trace_id"]
+    until("the long", lambda: held(world).get("ETHUSDT", 0.0) > 0.0, 20.0)
+    assert 0.0 < held(world)["ETHUSDT"] <= 2.0
+    assert "order.filled" in until("the trace", lambda: traced(world, trace))
+    stops = [one.ticket for one in world.venue.exchange.open_algos() if one.ticket.type == "STOP_MARKET"]
+    assert {(one.symbol, one.sign) for one in stops} == {("ETHUSDT", -1)}
+
+
+@pytest.mark.long
 def test_the_secret_is_in_no_file(world: LiveWorld) -> None:
     """Refused, wrong and accepted bodies alike: no file of the folder nor the process's log holds a secret."""
     secret = command("source", "new", "quiet", "--state", str(world.state))["secret"]
