@@ -18,6 +18,8 @@ from quantum_trader.app.api.access import Access, AccessSettings, check_exposure
 from quantum_trader.app.api.control_endpoints import Control
 from quantum_trader.app.api.endpoints import Endpoint, create_app
 from quantum_trader.app.api.lab_endpoints import lab_endpoints
+from quantum_trader.app.api.probes import probe_endpoints
+from quantum_trader.app.api.prometheus import metrics_endpoints
 from quantum_trader.app.api.read_endpoints import read_endpoints
 from quantum_trader.app.api.reader import RunReader
 from quantum_trader.app.api.signal_endpoints import signal_endpoints
@@ -56,6 +58,7 @@ def endpoints_of(
     return [  # the signals from outside first: /signals/sources is no id of a signal
         *signal_endpoints(reader, access, now_ns), *read_endpoints(reader), *lab_endpoints(reader),
         *Control(reader, stopper).endpoints(),
+        *metrics_endpoints(reader), *probe_endpoints(reader),
     ]
 
 
