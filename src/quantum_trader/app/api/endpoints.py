@@ -7,7 +7,7 @@ waiting. What it is given was checked against the types of its row, and what goe
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 import anyio
@@ -65,6 +65,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     decode: Callable[[bytes], Any] | None = None  # reads the body where its type does not say all
     has_own_login: bool = False  # the handler finds out who asks, by a secret in the body
     is_read: bool = False  # asked by POST, and changes nothing
+    login: Callable[[Mapping[str, str], str], Caller] | None = None  # (headers, address): who asks, where not by Bearer
 
     @property
     def is_change(self) -> bool:
@@ -93,7 +94,8 @@ def create_app(title: str, description: str, endpoints: Sequence[Endpoint], acce
 def _served(endpoint: Endpoint, access: Access, limit: anyio.CapacityLimiter) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
         try:
-            caller = access.caller(request.headers, address_of(request.scope)) if not endpoint.has_own_login else None
+            login = endpoint.login or access.caller
+            caller = login(request.headers, address_of(request.scope)) if not endpoint.has_own_login else None
             if endpoint.role is not None and caller is not None:
                 access.check_role(caller, endpoint.role)
             if caller is None:
