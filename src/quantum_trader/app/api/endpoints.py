@@ -57,7 +57,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     method: str = "GET"
     role: Role | None = Role.VIEWER  # None: anybody, for probes
     query: type[msgspec.Struct] | None = None
-    body: type[msgspec.Struct] | None = None
+    body: Any = None  # a msgspec type; None: it takes no body
     body_example: Any = None
     tag: str = ""
     media: str = JSON

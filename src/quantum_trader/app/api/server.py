@@ -18,6 +18,7 @@ from quantum_trader.app.api.access import Access, AccessSettings, check_exposure
 from quantum_trader.app.api.control_endpoints import Control
 from quantum_trader.app.api.endpoints import Endpoint, create_app
 from quantum_trader.app.api.freqtrade.roads import Freqtrade
+from quantum_trader.app.api.freqtrade.socket import SOCKET, MessageSocket
 from quantum_trader.app.api.lab_endpoints import lab_endpoints
 from quantum_trader.app.api.read_endpoints import read_endpoints
 from quantum_trader.app.api.reader import RunReader
@@ -62,6 +63,7 @@ def app_of(folder: Path, access: AccessSettings, now_ns: Callable[[], int] = tim
     endpoints = [*endpoints_of(reader, Stopper(folder, now_ns)), *freqtrade.endpoints()]
     app = create_app(TITLE, _ABOUT, endpoints, allowed, __version__)
     app.router.routes.append(WebSocketRoute(PATH, Stream(reader, allowed).serve))
+    app.router.routes.append(WebSocketRoute(SOCKET, MessageSocket(freqtrade, allowed).serve))
     return app
 
 

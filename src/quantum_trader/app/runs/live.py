@@ -312,7 +312,7 @@ class LiveRun:
         return [
             OperatorRequestReceived(
                 ts_ns=self.driver.clock.now_ns(), action=request.action.value, reason=request.reason,
-                actor=request.actor,
+                actor=request.actor, symbol=request.symbol, until_ns=request.until_ns,
             )
             for request in self.operator.poll()
         ]

@@ -28,7 +28,7 @@ from quantum_trader.domain.json_text import decode_json
 from quantum_trader.domain.private_files import read_private, why_unwritable
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.gateway import Purpose, Ticket
-from quantum_trader.engine.halts import DAILY_LOSS, OPERATOR, RECONCILIATION
+from quantum_trader.engine.halts import DAILY_LOSS, LOCK, OPERATOR, RECONCILIATION
 from quantum_trader.engine.tally import HaltEntry
 from quantum_trader.engine.untraded import UntradedPosition
 from quantum_trader.policy.storage import write_atomically
@@ -457,7 +457,10 @@ def _problems(status: FolderStatus, known: _Known, folder: LiveFolder | None) ->
             f"{STATUS_FILE} cannot be read (damaged, or written by another version of this program): the figures shown "
             "are those of the checkpoint and may miss positions and halts; ask the version that runs, or restart"
         )
-    found += [f"{words(halt.kind)}: {halt.reason}; ends: {halt.exit_path}" for halt in status.halts]
+    found += [
+        f"{words(halt.kind)}: {halt.reason}; ends: {halt.exit_path}" for halt in status.halts
+        if not halt.kind.startswith(LOCK)  # a person made it, and it ends by itself
+    ]
     found += [
         f"{line.symbol}: {line.side} {line.qty:g} has no stop at the venue" for line in status.positions
         if not line.protected

@@ -15,6 +15,7 @@ from quantum_trader.app.api.freqtrade.candles import MOST as MOST_CANDLES
 from quantum_trader.app.api.freqtrade.candles import Candles
 from quantum_trader.app.api.freqtrade.control import Controls, ForceEnter, ForceExit
 from quantum_trader.app.api.freqtrade.facts import RunView
+from quantum_trader.app.api.freqtrade.locks import LockOrder, Locks, PairLock
 from quantum_trader.app.api.freqtrade.machine import MOST_LINES, config_answer, health_answer, load_answer, log_answer
 from quantum_trader.app.api.freqtrade.money import Money
 from quantum_trader.app.api.freqtrade.sessions import ACCESS, REFRESH, Sessions
@@ -70,6 +71,13 @@ class CandlesOrder(CandlesQuery, frozen=True, kw_only=True):
     columns: list[str] = []
 
 
+class LockList(msgspec.Struct, frozen=True, kw_only=True):
+    """Locks, by pair."""
+
+    lock_count: int
+    locks: list[PairLock]
+
+
 class Freqtrade:
     """freqtrade's roads to the run in one folder."""
 
@@ -79,6 +87,7 @@ class Freqtrade:
         self.trades = Trades(reader, self.view)
         self._money = Money(self.view, self.trades)
         self._candles = Candles(self.view)
+        self._locks = Locks(self.view, now_ns)
         self._controls = Controls(self.view, self.trades, self._candles, now_ns)
 
     def endpoints(self) -> list[Endpoint]:
@@ -89,7 +98,7 @@ class Freqtrade:
     def _road(
         self, road: str, summary: str, run: Callable[[Call], Any], example: Any, *, answers: Any = Answer,
         method: str = "GET", role: Role | None = Role.VIEWER, query: type[msgspec.Struct] | None = None,
-        body: type[msgspec.Struct] | None = None, body_example: Any = None, is_read: bool = False,
+        body: Any = None, body_example: Any = None, is_read: bool = False,
     ) -> Endpoint:
         return Endpoint(
             path=f"{PREFIX}/{road}", summary=summary, tag=TAG, answers=answers, run=run, example=example, method=method,
@@ -135,6 +144,8 @@ class Freqtrade:
                        {"whitelist": ["BTC/USDT:USDT"], "length": 1, "method": ["StaticPairList"]}),
             self._road("blacklist", "The pairs that the policy in force keeps entries out of.",
                        lambda _: self._blacklist(), {"blacklist": [], "length": 0, "method": ["Policy"]}),
+            self._road("locks", "Pairs that entries are kept out of until a time.", lambda _: self._locks.told(),
+                       _LOCKS, answers=LockList),
             self._road("pair_candles", "Candles of a pair, with entries and exits.", self._bars, _CANDLES,
                        query=CandlesQuery),
             self._road("pair_candles", "The same, with the columns wanted.", self._bars, _CANDLES, method="POST",
@@ -173,6 +184,11 @@ class Freqtrade:
         controls, done = self._controls, {"status": "..."}
         entry = {"pair": "BTC/USDT:USDT", "side": "long", "stakeamount": 50.0, "leverage": 2.0}
         return [
+            self._change("locks", "Keep entries out of pairs until a time.", self._locks.add, _LOCKS, answers=LockList,
+                         body=list[LockOrder], body_example=[
+                             {"pair": "BTC/USDT:USDT", "until": "2030-03-30 16:00:00Z"},
+                         ]),
+            self._change("locks/{lock_id}", "End a lock.", self._locks.end, _LOCKS, answers=LockList, method="DELETE"),
             self._change("start", "Resume entries.", controls.start, done),
             self._change("stop", "Halt entries; positions are still reduced and closed.", controls.stop, done),
             self._change("stopbuy", "The same as stop.", controls.stop, done),
@@ -233,6 +249,7 @@ def _names_in(value: Any) -> list[str]:
     return sorted(found or {})
 
 
+_LOCKS: Final[Answer] = {"lock_count": 0, "locks": []}
 _PLOT: Final[Answer] = {"main_plot": {}, "subplots": {}}
 _CANDLES: Final[Answer] = {"pair": "BTC/USDT:USDT", "timeframe": "30m", "columns": ["date", "open"], "data": []}
 

@@ -19,16 +19,18 @@ from quantum_trader.engine.gateway import Purpose
 
 MOST: Final = 500  # trades of a page
 _TAG: Final = 100  # characters of an entry tag
-_OPENED: Final = (
-    "select symbol, ts_ns as entry_ns, min(seq) as number from ("
-    "select symbol, ts_ns, seq from fills where kind = 'order.filled' union all "
-    "select symbol, ts_ns, seq from adoptions) group by symbol, ts_ns"
+_OPENED: Final = (  # the first fill of each order, and each position that was taken over, with its decision's trace
+    "select o.trace_id, f.symbol, f.ts_ns as entry_ns, min(f.seq) as number from "
+    "(select * from fills where kind = 'order.filled') f join "
+    "(select client_order_id, trace_id from orders where kind = 'order.submitted' and not reduce_only) o "
+    "on o.client_order_id = f.client_order_id group by o.trace_id, f.symbol, f.ts_ns union all "
+    "select trace_id, symbol, ts_ns, min(seq) from adoptions group by trace_id, symbol, ts_ns"
 )
 ENDED: Final = (  # every trade that has ended: its number, leverage (1 where none is recorded) and stake
     f"(select t.*, coalesce(o.number, t.entry_ns // 1000000) as number, coalesce(l.leverage, 1.0) as leverage, "
     "t.qty * t.entry_price / coalesce(l.leverage, 1.0) as stake "
     f"from (select * from trades where kind = 'trade.closed') t left join ({_OPENED}) o "
-    "on o.symbol = t.symbol and o.entry_ns = t.entry_ns left join ("
+    "on o.symbol = t.symbol and o.entry_ns = t.entry_ns and o.trace_id = t.trace_id left join ("
     "select trace_id, max(leverage) as leverage from intents where not reduce_only and leverage > 0 "
     "and trace_id <> '' group by trace_id) l on l.trace_id = t.trace_id)"
 )
@@ -85,14 +87,24 @@ class Trades:
         """The trade number of each of the run's own *positions*, by symbol.
 
         Until the first fill's record is in the journal, or where it was lost, the time of the entry (ms) stands for it.
+        The status is written every few seconds: a position whose trade has ended by the journal is left out.
         """
-        own = {one.symbol: one.entry_ns for one in positions if one.traded and one.entry_ns}
+        own = {
+            (one.trace_id, one.symbol, one.entry_ns): one.symbol for one in positions if one.traded and one.entry_ns
+        }
         if not own:
             return {}
-        marks = ", ".join("?" * len(own))
-        found = self._view.rows(f"select * from ({_OPENED}) where entry_ns in ({marks})", [*own.values()])
-        known = {(row["symbol"], row["entry_ns"]): row["number"] for row in found}
-        return {symbol: known.get((symbol, at_ns), at_ns // 1_000_000) for symbol, at_ns in own.items()}
+        marks, times = ", ".join("?" * len(own)), [entry_ns for _, _, entry_ns in own]
+        found = self._view.rows(
+            f"select *, false as has_ended from ({_OPENED}) where entry_ns in ({marks}) union all "
+            "select trace_id, symbol, entry_ns, 0, true from trades where kind = 'trade.closed' and entry_ns in "
+            f"({marks})",
+            [*times, *times],
+        )
+        keys = [(row["trace_id"], row["symbol"], row["entry_ns"]) for row in found]
+        ended = {key for key, row in zip(keys, found, strict=True) if row["has_ended"]}
+        known = {key: row["number"] for key, row in zip(keys, found, strict=True) if not row["has_ended"]}
+        return {symbol: known.get(key, key[2] // 1_000_000) for key, symbol in own.items() if key not in ended}
 
     # ---- the fields --------------------------------------------------------------------------------------------------
     def _common(self, number: int, symbol: str, side: str, leverage: float, model: str) -> dict[str, Any]:
