@@ -91,6 +91,7 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("halt",): "tests/app/test_operator_requests.py", ("resume",): "tests/app/test_operator_requests.py",
     ("flatten",): "tests/app/test_flatten_without_engine.py", ("keys", "set"): "tests/app/test_cli_keys.py",
     ("keys", "show"): "tests/app/test_cli_keys.py", ("keys", "remove"): "tests/app/test_cli_keys.py",
+    ("serve",): "tests/app/api", ("token", "new"): "tests/app/api",
     ("venue", "serve"): "tests/venues", ("intent",): "tests/app/test_outside_intents.py",
     ("data", "download"): "tests/app/test_cli_data.py", ("data", "import"): "tests/app/test_cli_data.py",
     ("data", "check"): "tests/app/test_cli_data.py", ("model", "new"): "tests/app/test_model_docs.py",

@@ -202,15 +202,21 @@ class Guarded:
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
         try:
             self._access.check_host(headers)
+            is_ui = self._access.is_ui(headers, scope["path"])
             is_change = scope["type"] == "websocket" or scope["method"] in CHANGES
-            self._access.check_origin(headers, is_change=is_change)
+            if not is_ui:
+                self._access.check_origin(headers, is_change=is_change)
         except ApiError as error:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008, "reason": str(error)[:120]})
             else:
                 await refusal(error)(scope, receive, send)
             return
-        await self._app(scope, receive, _with_headers(send))
+        shared = _shared_with(headers["origin"]) if is_ui else ()
+        if is_ui and scope["type"] == "http" and scope["method"] == "OPTIONS":
+            await Response(status_code=204)(scope, receive, _with_headers(send, shared))
+            return
+        await self._app(scope, receive, _with_headers(send, shared))
 
 
 _HEADERS: Final = (
@@ -219,11 +225,21 @@ _HEADERS: Final = (
 )
 
 
-def _with_headers(send: Send) -> Send:
+def _shared_with(origin: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers that let a page of *origin* ask and read."""
+    return (
+        (b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"Origin"),
+        (b"access-control-allow-methods", b"GET, POST, DELETE"),
+        (b"access-control-allow-headers", b"Authorization, Content-Type"), (b"access-control-max-age", b"600"),
+    )
+
+
+def _with_headers(send: Send, more: Sequence[tuple[bytes, bytes]] = ()) -> Send:
     async def sent(message: Any) -> None:
         if message["type"] == "http.response.start":
             have = {key.lower() for key, _ in message["headers"]}
-            message["headers"] = [*message["headers"], *(one for one in _HEADERS if one[0] not in have)]
+            added = (one for one in (*_HEADERS, *more) if one[0] not in have)
+            message["headers"] = [*message["headers"], *added]
         await send(message)
 
     return sent

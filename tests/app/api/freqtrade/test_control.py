@@ -110,6 +110,7 @@ def test_a_lock_that_cannot_be_made_is_refused(client: FreqtradeClient) -> None:
     assert "does not trade" in client.lock_add("DOGE/USDT", later)["error"]["message"]
     assert client.delete_lock(1)["error"]["code"] == "not_found"
     assert client.locks()["lock_count"] == 0
+    assert "lock a pair" in client.blacklist(BTC)["error"]["message"]
 
 
 def test_the_socket_tells_entries_and_exits(world: LiveWorld, client: FreqtradeClient) -> None:

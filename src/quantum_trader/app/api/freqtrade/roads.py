@@ -11,14 +11,15 @@ import msgspec
 from quantum_trader import __version__
 from quantum_trader.app.api.access import Access
 from quantum_trader.app.api.endpoints import Call, Endpoint
+from quantum_trader.app.api.errors import ApiError
 from quantum_trader.app.api.freqtrade.candles import MOST as MOST_CANDLES
 from quantum_trader.app.api.freqtrade.candles import Candles
 from quantum_trader.app.api.freqtrade.control import Controls, ForceEnter, ForceExit
 from quantum_trader.app.api.freqtrade.facts import RunView
 from quantum_trader.app.api.freqtrade.locks import LockOrder, Locks, PairLock
 from quantum_trader.app.api.freqtrade.machine import MOST_LINES, config_answer, health_answer, load_answer, log_answer
-from quantum_trader.app.api.freqtrade.money import Money
 from quantum_trader.app.api.freqtrade.sessions import ACCESS, REFRESH, Sessions
+from quantum_trader.app.api.freqtrade.trade_results import TradeResults
 from quantum_trader.app.api.freqtrade.trades import MOST, Trades
 from quantum_trader.app.api.freqtrade.words import PREFIX, pair_of
 from quantum_trader.app.api.reader import RunReader
@@ -26,7 +27,7 @@ from quantum_trader.app.api.tokens import Role
 from quantum_trader.domain.ordered_sum import ordered_sum
 
 TAG: Final = "freqtrade"
-Answer = dict[str, Any]
+FreqtradeAnswer = dict[str, Any]
 _STATUS: Final = {"status": "pong"}
 _PERIODS: Final = {"daily": (7, "days"), "weekly": (4, "weeks"), "monthly": (3, "months")}
 
@@ -71,6 +72,12 @@ class CandlesOrder(CandlesQuery, frozen=True, kw_only=True):
     columns: list[str] = []
 
 
+class BlacklistOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Pairs that a client wants on the blacklist."""
+
+    blacklist: list[str]
+
+
 class LockList(msgspec.Struct, frozen=True, kw_only=True):
     """Locks, by pair."""
 
@@ -85,7 +92,7 @@ class Freqtrade:
         self.sessions = Sessions(access, now_ns)
         self.view = RunView(reader)
         self.trades = Trades(reader, self.view)
-        self._money = Money(self.view, self.trades)
+        self._money = TradeResults(self.view, self.trades)
         self._candles = Candles(self.view)
         self._locks = Locks(self.view, now_ns)
         self._controls = Controls(self.view, self.trades, self._candles, now_ns)
@@ -96,7 +103,7 @@ class Freqtrade:
 
     # ---- the rows ----------------------------------------------------------------------------------------------------
     def _road(
-        self, road: str, summary: str, run: Callable[[Call], Any], example: Any, *, answers: Any = Answer,
+        self, road: str, summary: str, run: Callable[[Call], Any], example: Any, *, answers: Any = FreqtradeAnswer,
         method: str = "GET", role: Role | None = Role.VIEWER, query: type[msgspec.Struct] | None = None,
         body: Any = None, body_example: Any = None, is_read: bool = False,
     ) -> Endpoint:
@@ -133,7 +140,7 @@ class Freqtrade:
             self._road("version", "The program's version.", lambda _: {"version": __version__}, {"version": "0.1.0"}),
             self._road("show_config", "What trading takes place.", lambda _: config_answer(view),
                        {"bot_name": "QuantumTrader", "state": "running"}),
-            self._road("status", "Open trades.", lambda _: trades.open(), [one], answers=list[Answer]),
+            self._road("status", "Open trades.", lambda _: trades.open(), [one], answers=list[FreqtradeAnswer]),
             self._road("count", "How many trades are open.", lambda _: self._count(),
                        {"current": 2, "max": 8, "total_stake": 520.0}),
             self._road("trades", "Trades that have ended, in pages.", self._page,
@@ -142,7 +149,7 @@ class Freqtrade:
                        lambda call: trades.one(call.path["trade_id"]), one),
             self._road("whitelist", "The pairs that the run trades.", lambda _: self._whitelist(),
                        {"whitelist": ["BTC/USDT:USDT"], "length": 1, "method": ["StaticPairList"]}),
-            self._road("blacklist", "The pairs that the policy in force keeps entries out of.",
+            self._road("blacklist", "The pairs that the policy in force disallows, enforced or observed.",
                        lambda _: self._blacklist(), {"blacklist": [], "length": 0, "method": ["Policy"]}),
             self._road("locks", "Pairs that entries are kept out of until a time.", lambda _: self._locks.told(),
                        _LOCKS, answers=LockList),
@@ -170,10 +177,10 @@ class Freqtrade:
             self._road("profit", "What was earned.", lambda _: money.profit(), {"profit_closed_coin": 120.5}),
             self._road("balance", "The account.", lambda _: money.balance(), {"total": 10120.5, "stake": "USDT"}),
             self._road("performance", "What each pair has earned.", lambda _: money.performance(),
-                       [{"pair": "BTC/USDT:USDT", **line}], answers=list[Answer]),
+                       [{"pair": "BTC/USDT:USDT", **line}], answers=list[FreqtradeAnswer]),
             self._road("stats", "Wins and losses by reason to leave, and how long trades were held.",
                        lambda _: money.stats(), {"exit_reasons": {}, "durations": {}}),
-            *(self._road(road, text, _of_pair(run), [line], answers=list[Answer], query=PairQuery)
+            *(self._road(road, text, _of_pair(run), [line], answers=list[FreqtradeAnswer], query=PairQuery)
               for road, text, run in tagged),
             *(self._road(road, f"Profit of the last {text}.", self._period(road, usual),
                          {"data": [], "stake_currency": "USDT"}, query=PeriodQuery)
@@ -189,6 +196,8 @@ class Freqtrade:
                              {"pair": "BTC/USDT:USDT", "until": "2030-03-30 16:00:00Z"},
                          ]),
             self._change("locks/{lock_id}", "End a lock.", self._locks.end, _LOCKS, answers=LockList, method="DELETE"),
+            self._change("blacklist", "Refused: the policy decides which pairs may be traded.", _no_blacklist, {},
+                         body=BlacklistOrder, body_example={"blacklist": ["BTC/USDT:USDT"]}),
             self._change("start", "Resume entries.", controls.start, done),
             self._change("stop", "Halt entries; positions are still reduced and closed.", controls.stop, done),
             self._change("stopbuy", "The same as stop.", controls.stop, done),
@@ -210,33 +219,37 @@ class Freqtrade:
     def _refresh(self, call: Call) -> dict[str, str]:
         return {"access_token": self.sessions.made(call.caller, ACCESS)}
 
-    def _count(self) -> Answer:
+    def _count(self) -> FreqtradeAnswer:
         held = self.trades.open()
         return {"current": len(held), "max": self.view.config().max_open_trades,
                 "total_stake": ordered_sum(one["stake_amount"] for one in held)}
 
-    def _page(self, call: Call) -> Answer:
+    def _page(self, call: Call) -> FreqtradeAnswer:
         asked = call.query
         return self.trades.page(asked.limit, asked.offset, by_number=asked.order_by_id)
 
-    def _whitelist(self) -> Answer:
+    def _whitelist(self) -> FreqtradeAnswer:
         pairs = [pair_of(symbol) for symbol in self.view.config().symbols]
         return {"whitelist": pairs, "length": len(pairs), "method": ["StaticPairList"]}
 
-    def _blacklist(self) -> Answer:
+    def _blacklist(self) -> FreqtradeAnswer:
         policy = self.view.rows("select disallowed_symbols from policies order by ts_ns desc, seq desc limit 1")
         names = _names_in(policy[0]["disallowed_symbols"]) if policy else []
         pairs = [pair_of(symbol) for symbol in names]
         return {"blacklist": pairs, "blacklist_expanded": pairs, "errors": {}, "length": len(pairs),
                 "method": ["Policy"]}
 
-    def _bars(self, call: Call) -> Answer:
+    def _bars(self, call: Call) -> FreqtradeAnswer:
         asked = call.query if call.query is not None else call.body
         columns = asked.columns if isinstance(asked, CandlesOrder) else None
         return self._candles.answer(asked.pair, asked.timeframe, asked.limit, columns)
 
-    def _period(self, road: str, usual: int) -> Callable[[Call], Answer]:
+    def _period(self, road: str, usual: int) -> Callable[[Call], FreqtradeAnswer]:
         return lambda call: self._money.periods(road, call.query.timescale or usual)
+
+
+def _no_blacklist(_call: Call) -> FreqtradeAnswer:
+    raise ApiError(409, "blacklist: the policy decides which pairs may be traded; lock a pair to keep entries out")
 
 
 def _of_pair(run: Callable[[str], Any]) -> Callable[[Call], Any]:
@@ -249,8 +262,10 @@ def _names_in(value: Any) -> list[str]:
     return sorted(found or {})
 
 
-_LOCKS: Final[Answer] = {"lock_count": 0, "locks": []}
-_PLOT: Final[Answer] = {"main_plot": {}, "subplots": {}}
-_CANDLES: Final[Answer] = {"pair": "BTC/USDT:USDT", "timeframe": "30m", "columns": ["date", "open"], "data": []}
+_LOCKS: Final[FreqtradeAnswer] = {"lock_count": 0, "locks": []}
+_PLOT: Final[FreqtradeAnswer] = {"main_plot": {}, "subplots": {}}
+_CANDLES: Final[FreqtradeAnswer] = {
+    "pair": "BTC/USDT:USDT", "timeframe": "30m", "columns": ["date", "open"], "data": [],
+}
 
 

@@ -31,7 +31,7 @@ _DRAWDOWN: Final = (  # of the closed trades, as freqtrade counts it
 _PERIODS: Final = {"daily": "day", "weekly": "week", "monthly": "month"}
 
 
-class Money:
+class TradeResults:
     """The results of one run."""
 
     def __init__(self, view: RunView, trades: Trades) -> None:
