@@ -12,7 +12,7 @@ VENUE  ?= paper
 MODEL  ?= trend
 PILOT  ?= bundled
 
-.PHONY: run test test-node test-all pythons bench check docs clean
+.PHONY: run test test-node test-all pythons bench check docs wheels clean
 
 # Replay the bundled recording (BTC ETH EOS LTC XRP, two years) under the policy in OBSERVE, report, and compare with holding
 # and with each profile enforced. It leaves its state and journal in build/last-run, where the next `make run` starts anew, and
@@ -69,6 +69,11 @@ docs: $(VENV)/.dev
 	$(BIN)/python tools/make_cli_reference.py
 	$(BIN)/python tools/make_decisions_index.py
 	$(BIN)/python tools/make_metric_reference.py
+	$(BIN)/python tools/make_api_reference.py
+
+# Two wheels in dist/: the whole program, and quantum-trader-policy, its policy as a library that needs msgspec alone.
+wheels: $(VENV)/.dev
+	$(BIN)/python tools/make_wheels.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info

@@ -54,6 +54,16 @@ def read(out: str, folder: Path) -> bool:
     return "signals@" in (page.read_text() if page.is_file() else out)
 
 
+def listed(out: str, _folder: Path) -> bool:
+    """The metrics of the journal, or those of a group that functions compute."""
+    return ("win_rate" in out and "max_drawdown" in out) or "window_gate_mean" in out
+
+
+def explained(out: str, _folder: Path) -> bool:
+    """The SQL of a metric with its value, or the function that computes it."""
+    return ("select " in out and "win_rate@all" in out) or ("Computed by " in out and "Again: quantum-" in out)
+
+
 # What a person looks for in the answer of each command.
 LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("trace", "show"): has("tr00000004", "signal", "decision"),
@@ -70,8 +80,8 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("config", "show"): has("start_equity", "profile"),
     ("config", "check"): has("run.toml"),
     ("shadows",): has("all refused"),
-    ("metrics", "list"): has("win_rate", "max_drawdown"), ("metrics", "show"): has("samples"),
-    ("metrics", "compute"): has("metrics, ", "without data"), ("metrics", "explain"): has("select ", "win_rate@all"),
+    ("metrics", "list"): listed, ("metrics", "show"): has("samples", "value"),
+    ("metrics", "compute"): has("metrics, ", "without data"), ("metrics", "explain"): explained,
     ("gates", "advice"): has("thresholds tried"), ("insight",): read,
     ("rollout", "status"): has("signal_filter", "exit_mode"),
     ("rollout", "promote"): has("signal_filter"),
@@ -87,11 +97,11 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
 ELSEWHERE: dict[tuple[str, ...], str] = {
     ("compare",): "tests/app/test_compare.py", ("metrics", "alerts"): "tests/app/test_cli_metrics.py",
     ("sweep",): "tests/lab/test_sweep.py", ("simulate",): "tests/lab/test_simulation.py",
+    ("serve",): "tests/app/api/test_stop_drill.py", ("token", "new"): "tests/app/api/test_access.py",
     ("live",): "tests/app/test_live_messages.py", ("status",): "tests/app/test_status.py",
     ("halt",): "tests/app/test_operator_requests.py", ("resume",): "tests/app/test_operator_requests.py",
     ("flatten",): "tests/app/test_flatten_without_engine.py", ("keys", "set"): "tests/app/test_cli_keys.py",
     ("keys", "show"): "tests/app/test_cli_keys.py", ("keys", "remove"): "tests/app/test_cli_keys.py",
-    ("serve",): "tests/app/api", ("token", "new"): "tests/app/api",
     ("venue", "serve"): "tests/venues", ("intent",): "tests/app/test_outside_intents.py",
     ("data", "download"): "tests/app/test_cli_data.py", ("data", "import"): "tests/app/test_cli_data.py",
     ("data", "check"): "tests/app/test_cli_data.py", ("model", "new"): "tests/app/test_model_docs.py",
@@ -117,9 +127,15 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ("model", "train"): "tests/app/test_model_train.py",
     ("council", "run"): "tests/app/test_council_cli.py", ("council", "cost"): "tests/app/test_council_cli.py",
     ("council", "models"): "tests/app/test_council_cli.py",
+    **dict.fromkeys([("notify", name) for name in ("run", "test", "list", "set")], "tests/app/notify"),
     ("why",): "tests/app/test_why.py", ("why-not",): "tests/app/test_why.py",
     ("pilot", "evaluate"): "tests/app/test_pilot_evaluate.py",
     ("pilot", "walk-forward"): "tests/app/test_pilot_evaluate.py",
+    **dict.fromkeys(
+        [("guard", name) for name in ("serve", "mode", "resume", "report", "status")],
+        "tests/app/guard/test_guard_server.py",
+    ),
+    ("guard", "freqtrade"): "tests/app/guard/test_freqtrade_veto.py",
 }
 NEEDS = (  # a store, a file, hours, a server, a trained model
     "--data ", "--intents ", "--speed ", "--venue ", " my_data", " live-run", " gates.yaml", " observed.toml",

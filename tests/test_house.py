@@ -336,6 +336,16 @@ def test_the_reference_of_metrics_is_what_the_catalogue_says() -> None:
     assert result.returncode == 0, f"docs/reference-metrics.md is behind: run `make docs`\n{result.stderr[-500:]}"
 
 
+def test_the_reference_of_the_api_is_what_its_roads_say() -> None:
+    """`make docs` was run after the last change of a road."""
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "make_api_reference.py"), "--check"], capture_output=True, text=True,
+        timeout=60, check=False,
+    )
+
+    assert result.returncode == 0, f"docs/reference-api.md is behind: run `make docs`\n{result.stderr[-500:]}"
+
+
 def documented() -> list[tuple[str, str]]:
     """Every command in a code block of the documents, with its place; the made reference has usages, not commands."""
     found = []

@@ -183,6 +183,13 @@ def select_of(view: View, kind: str, source: str, *, typed: bool) -> str:
     return f"select {', '.join([base, *parts])} from (select *{structure} from {source})"
 
 
+def empty_select(view: View) -> str:
+    """A SELECT of *view*'s columns without a row."""
+    columns = {**EVENT_COLUMNS, **view_columns(view)}
+    nothing = ", ".join(f"cast(null as {kind}) as {quoted(name)}" for name, kind in columns.items())
+    return f"select {nothing} where false"
+
+
 def _extracted(column: EventColumn) -> str:
     return "fields." + ".".join(map(quoted, column.path))
 

@@ -83,7 +83,9 @@ def until(what: str, look: Callable[[], Any], patience_s: float = PATIENCE_S) ->
 class LiveWorld:
     """One local venue, one live process on it with its API, one token of a trader."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str, **environ: str) -> None:
+        """*more*: further words of the command, *environ*: further variables of its environment."""
+        self._more, self._environ = more, environ
         self.state = folder / "state"
         self.port = free_port()
         self._folder = folder
@@ -102,9 +104,9 @@ class LiveWorld:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "quantum_trader", "live", "--mode", "LOCAL", "--address", self.venue.url, "--state",
              str(self.state), "--symbols", ",".join(SYMBOLS), "--bars", "1m", "--config", str(config), "--serve",
-             str(self.port)],
+             str(self.port), *self._more],
             stdout=self.errors, stderr=self.errors, stdin=subprocess.DEVNULL,
-            env={**os.environ, "QT_LOCAL_KEY": key.key, "QT_LOCAL_SECRET": key.secret},
+            env={**os.environ, "QT_LOCAL_KEY": key.key, "QT_LOCAL_SECRET": key.secret, **self._environ},
         )
         until("trading", lambda: self.get("status")["stage"] == "trading")
         self.token = TokenStore(self.state).new("drill", Role.TRADER, time.time_ns())[1]
@@ -146,7 +148,9 @@ class LiveWorld:
             intent_id=f"PERSON-{now_ns}", symbol=symbol, side=Side.LONG, qty=qty, stop_price=0.0, leverage=2.0,
             closes=False, source="PERSON", confidence=1.0, ttl_s=60.0, actor="test", ts_ns=now_ns,
         ))
-        until(f"a position in {symbol}", lambda: symbol in {one["symbol"] for one in self.get("positions")["positions"]})
+        until(f"a position in {symbol}", lambda: any(
+            one["symbol"] == symbol for one in self.get("positions")["positions"]
+        ))
 
     def _do(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30.0)

@@ -18,11 +18,11 @@ from quantum_trader.app.api.tokens import Role
 from quantum_trader.app.runs.gates_record import change_gates, enforcing, observing, setting
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, ask
 from quantum_trader.app.runs.outside_intents import IntentRequest, request_intent
-from quantum_trader.app.runs.pilot_store import pilot_document, store_of
-from quantum_trader.app.runs.rollout_record import change_document, require_rollout_folder
+from quantum_trader.app.runs.pilot_store import pilot_settings_document, store_of
+from quantum_trader.app.runs.rollout_record import require_rollout_folder, rollout_change_document
 from quantum_trader.app.runs.status import is_alive
 from quantum_trader.domain.enums import Side
-from quantum_trader.domain.errors import QuantumTraderError
+from quantum_trader.domain.errors import QuantumTraderError, brief
 from quantum_trader.domain.pilot_settings import field_of
 from quantum_trader.lab.gate_changes import GateRefused
 from quantum_trader.models.gate_tables import gates_with
@@ -34,14 +34,14 @@ from quantum_trader.policy.rollout_file import RolloutFile, read_state
 
 PERSON: Final = "PERSON"
 _TTL_S: Final = 30.0
-Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500, description="Why; it is recorded.")]
-Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
+ReasonText = Annotated[str, msgspec.Meta(min_length=1, max_length=500, description="Why; it is recorded.")]
+MostChanges = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
 class WithReason(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A change and why."""
 
-    reason: Reason
+    reason: ReasonText
 
 
 class StopOrder(WithReason, frozen=True, kw_only=True):
@@ -106,7 +106,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 class ChangesQuery(msgspec.Struct, frozen=True, kw_only=True):
     """How many changes."""
 
-    limit: Limit = 100
+    limit: MostChanges = 100
 
 
 class Control:
@@ -179,6 +179,8 @@ class Control:
         path = f"{V1}/{road}"
 
         def recorded(call: Call) -> Any:
+            if not call.body.reason.isprintable() or not call.body.reason.strip():
+                raise ApiError(400, f"reason = {brief(call.body.reason)}: must be one line of printable characters")
             action = f"{method} {path.format(**call.path)}"
             detail = msgspec.json.encode(call.body).decode()
             try:
@@ -269,7 +271,7 @@ class Control:
         if not order.enforced:
             after, change = rollback(file.state, switch, now_ns=now_ns, actor=self._actor(call), reason=order.reason)
             file.write(after)
-            return change_document(change)
+            return rollout_change_document(change)
         facts = evidence(read_ledger(self._folder), switch)
         made = promote(
             file.state, switch, facts, now_ns=now_ns, actor=self._actor(call), force=order.force, reason=order.reason
@@ -277,7 +279,7 @@ class Control:
         if isinstance(made, PromotionRefused):
             raise ApiError(409, f"{switch}: was not promoted: {'; '.join(item.text for item in made.unmet)}")
         file.write(made.state)
-        return change_document(made.change)
+        return rollout_change_document(made.change)
 
     def _pilot(self, call: Call) -> dict[str, Any]:
         order, store = call.body, store_of(self._folder, None)
@@ -290,4 +292,4 @@ class Control:
             reason = f"without evidence: {reason}"
         values = {field_of(name): value for name, value in given.items()}
         store.change(values, seen_version=order.version, actor=self._actor(call), reason=reason)
-        return pilot_document(store, store.read(), history=False)
+        return pilot_settings_document(store, store.read(), history=False)

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from quantum_trader.domain.errors import QuantumTraderError, StateError, VenueError
+from quantum_trader.policy.policy_store import StaleVersionError
 
 CODES: Final = {
     400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
@@ -43,9 +44,11 @@ def error_content(status: int, message: str) -> bytes:
 
 
 def as_api_error(error: Exception) -> ApiError:
-    """*error* with its HTTP status: 400 for a bad value, 503 for a state or a disk that does not answer."""
+    """*error* with its HTTP status: 400 for a bad value, 409 for one out of date, 503 where nothing can be read."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, StaleVersionError):
+        return ApiError(409, str(error))
     if isinstance(error, (StateError, VenueError)):
         return ApiError(503, str(error))
     if isinstance(error, QuantumTraderError):

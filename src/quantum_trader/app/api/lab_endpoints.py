@@ -13,7 +13,7 @@ from quantum_trader.app.api.pilot_status import StateFolderStatus
 from quantum_trader.app.api.read_endpoints import V1
 from quantum_trader.app.api.reader import MEMORY_MB, TIMEOUT_S, RunReader
 from quantum_trader.app.runs.gates_record import gates_document, gates_of, history_in
-from quantum_trader.app.runs.pilot_store import pilot_document, store_of
+from quantum_trader.app.runs.pilot_store import pilot_settings_document, store_of
 from quantum_trader.app.runs.rollout_record import status_report
 from quantum_trader.domain.errors import InputError, brief
 from quantum_trader.journal.answers import SqlAnswer
@@ -170,7 +170,7 @@ def _models(reader: RunReader) -> dict[str, Any]:
 
 def _pilot(reader: RunReader) -> dict[str, Any]:
     store = store_of(reader.folder, None)
-    return {**pilot_document(store, store.read(), history=True), "sentence": reader.status().pilot}
+    return {**pilot_settings_document(store, store.read(), history=True), "sentence": reader.status().pilot}
 
 
 def _row(one: MetricValue, catalogue: Catalogue) -> MetricRow:
@@ -187,8 +187,15 @@ def _metrics(reader: RunReader, day: str) -> MetricValues:
     computer = MetricsComputer(reader.folder, catalogue)
     if day == _LAST:
         day = max(computer.days(), default=day)
+    _check_day(day, computer)
     snapshot = computer.compute() if day == WHOLE else computer.day(day)
     return MetricValues(day=day, values=[_row(one, catalogue) for one in snapshot if one.key.day == day])
+
+
+def _check_day(day: str, computer: MetricsComputer) -> None:
+    """Raise ApiError where the journal has no event of *day*."""
+    if day not in (WHOLE, _LAST) and day not in computer.days():
+        not_found(f"day = {brief(day)}: the journal has no event of such a day; write it as 2024-01-15")
 
 
 def _explained(reader: RunReader, call: Call) -> MetricExplained:
@@ -209,7 +216,9 @@ def _insight(reader: RunReader, call: Call) -> dict[str, Any]:
     from quantum_trader.lab.insights.aggregator import InsightAggregator
 
     reader.lake()
-    aggregator = InsightAggregator(reader.folder, load_catalogue(), window_days=call.query.window)
+    catalogue = load_catalogue()
+    _check_day(call.query.day, MetricsComputer(reader.folder, catalogue))
+    aggregator = InsightAggregator(reader.folder, catalogue, window_days=call.query.window)
     return insight_document(aggregator.get_daily_insights(None if call.query.day == _LAST else call.query.day))
 
 

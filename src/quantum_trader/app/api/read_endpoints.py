@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from quantum_trader.app.api.endpoints import Call, Endpoint, not_found
-from quantum_trader.app.api.reader import ListQuery, Page, RunReader, time_ns
+from quantum_trader.app.api.reader import ListQuery, Page, RunReader, query_time_ns
 from quantum_trader.app.runs.equity_history import MOST_POINTS, EquityHistory, equity_history
 from quantum_trader.app.runs.status import FolderStatus, HaltLine, OrderLine, PositionLine
 from quantum_trader.app.runs.why import WhyNot, explain_signal, why_nothing
@@ -58,7 +58,7 @@ class HaltsInForce(msgspec.Struct, frozen=True, kw_only=True):
     halts: tuple[HaltLine, ...]
 
 
-class Health(msgspec.Struct, frozen=True, kw_only=True):
+class RunHealth(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the run is well. *problems* need a person; empty means healthy."""
 
     alive: bool
@@ -100,7 +100,7 @@ def read_endpoints(reader: RunReader) -> list[Endpoint]:
         ),
         Endpoint(
             path=f"{V1}/health", summary="Whether the run is well, and what needs a person.", tag="run",
-            answers=Health, run=lambda _: _health(reader.status()),
+            answers=RunHealth, run=lambda _: _health(reader.status()),
             example={"alive": True, "stage": "trading", "problems": []},
         ),
         Endpoint(
@@ -159,23 +159,24 @@ def _list(road: str, view: str, text: str, reader: RunReader) -> Endpoint:
     )
 
 
-def _health(status: FolderStatus) -> Health:
-    return Health(
+def _health(status: FolderStatus) -> RunHealth:
+    return RunHealth(
         alive=status.alive, stage=status.stage, age_s=status.age_s, lag_s=status.lag_s, queue_fill=status.queue_fill,
         dropped_events=status.dropped_events, in_doubt=status.in_doubt, problems=status.problems,
     )
 
 
 def _equity(reader: RunReader, call: Call) -> EquityHistory:
-    since_ns = time_ns("since", call.query.since) if call.query.since else 0
+    since_ns = query_time_ns("since", call.query.since) if call.query.since else 0
     return equity_history(reader.folder, since_ns, call.query.points)
 
 
 def _why_not(reader: RunReader, call: Call) -> WhyNot:
     reader.lake()
-    return why_nothing(reader.folder, call.query.symbol, time_ns("at", call.query.at))
+    return why_nothing(reader.folder, call.query.symbol, query_time_ns("at", call.query.at))
 
 
+_OF_ORDERS: Final = ("orders", "fills", "executions", "failures")  # views of what names an order
 # where an id that is no trace's stands: its view and column
 _ID_OF: Final = (("intents", "intent_id"), ("orders", "client_order_id"), ("trades", "trade_id"))
 
@@ -183,7 +184,14 @@ _ID_OF: Final = (("intents", "intent_id"), ("orders", "client_order_id"), ("trad
 def _trace(reader: RunReader, given: str) -> TraceAnalysis:
     lake = reader.lake()
     trace_id = _trace_id(reader, given)
-    lines = lake.sql("select payload from events where trace_id = ? order by producer, seq", [trace_id])
+    orders = "(select client_order_id from orders where trace_id = $id and client_order_id <> '')"
+    theirs = " union ".join(  # acknowledgements and fills carry the order's id alone
+        f"select producer, seq from {view} where client_order_id in {orders}" for view in _OF_ORDERS
+    )
+    lines = lake.sql(
+        f"select payload from events where trace_id = $id or (producer, seq) in ({theirs}) order by producer, seq",
+        {"id": trace_id},
+    )
     found = trace_from_records((one.encode() for one in lines["payload"].to_pylist()), trace_id)
     if found is None:
         not_found(f"id = {given[:100]!r}: no record carries it")

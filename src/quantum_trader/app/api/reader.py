@@ -16,7 +16,6 @@ from quantum_trader.app.runs.status import FolderStatus, folder_status
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.errors import brief
 from quantum_trader.journal.lake import JOURNAL, Lake
-from quantum_trader.journal.views import event_view
 
 STATUS_S: Final = 0.5  # how old a status may be that is answered
 TIMEOUT_S: Final = 30.0  # of one query
@@ -87,19 +86,20 @@ class RunReader:
         for name, sign in (("since", ">="), ("until", "<")):
             if text := getattr(asked, name):
                 conditions.append(f"ts_ns {sign} ?")
-                values.append(time_ns(name, text))
-        found = self.rows(
-            f"select * from {view}{' where ' if conditions else ''}{' and '.join(conditions)} "
-            "order by ts_ns desc, producer desc, seq desc limit ?", [*values, asked.limit + 1],
+                values.append(query_time_ns(name, text))
+        newest = "order by ts_ns desc, producer desc, seq desc"
+        keys = f"select ts_ns, producer, seq from {view}{' where ' if conditions else ''}{' and '.join(conditions)}"
+        found = self.rows(  # the keys first: sorting whole rows of a long journal would need them all in memory
+            f"with keys as materialized ({keys} {newest} limit ?) "
+            f"select * from {view} where (ts_ns, producer, seq) in (from keys) {newest}", [*values, asked.limit + 1],
         )
         rows = found[:asked.limit]
         more = f"{rows[-1]['ts_ns']}.{rows[-1]['producer']}.{rows[-1]['seq']}" if len(found) > len(rows) else ""
         return Page(rows=rows, next=more)
 
-    def last(self, view: str, where: str = "true", params: tuple[Any, ...] = ()) -> dict[str, Any] | None:
+    def last(self, view: str, where: str = "", params: tuple[Any, ...] = ()) -> dict[str, Any] | None:
         """The newest row of *view*; None where there is none."""
-        event_view(view)
-        found = self.rows(f"select * from {view} where {where} order by ts_ns desc, seq desc limit 1", [*params])
+        found = self.page(view, ListQuery(limit=1), where, params).rows
         return found[0] if found else None
 
 
@@ -116,7 +116,7 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= len(str(1 << 62)) and int(text) < 1 << 62
 
 
-def time_ns(key: str, text: str) -> int:
+def query_time_ns(key: str, text: str) -> int:
     """*text* as nanoseconds; ApiError for what is no time."""
     try:
         found = datetime.fromisoformat(text)

@@ -20,6 +20,8 @@ from quantum_trader.app.api.endpoints import Endpoint, create_app
 from quantum_trader.app.api.freqtrade.roads import Freqtrade
 from quantum_trader.app.api.freqtrade.socket import SOCKET, MessageSocket
 from quantum_trader.app.api.lab_endpoints import lab_endpoints
+from quantum_trader.app.api.probes import probe_endpoints
+from quantum_trader.app.api.prometheus import metrics_endpoints
 from quantum_trader.app.api.read_endpoints import read_endpoints
 from quantum_trader.app.api.reader import RunReader
 from quantum_trader.app.api.stopping import Stopper
@@ -51,7 +53,10 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 def endpoints_of(reader: RunReader, stopper: Stopper) -> list[Endpoint]:
     """Every road of the API of one folder."""
-    return [*read_endpoints(reader), *lab_endpoints(reader), *Control(reader, stopper).endpoints()]
+    return [
+        *read_endpoints(reader), *lab_endpoints(reader), *Control(reader, stopper).endpoints(),
+        *metrics_endpoints(reader), *probe_endpoints(reader),
+    ]
 
 
 def app_of(folder: Path, access: AccessSettings, now_ns: Callable[[], int] = time.time_ns) -> FastAPI:

@@ -49,6 +49,8 @@ class _Client:
 
     def put(self, text: str) -> None:
         """Send *text* next; a client that is too far behind is closed."""
+        if self.closing is not None:
+            return
         try:
             self.queue.put_nowait(text)
         except asyncio.QueueFull:
@@ -174,7 +176,7 @@ class Stream:
                 continue
             marks = ", ".join("?" * len(KINDS))
             fresh += self._reader.rows(
-                "select ts_ns, kind, symbol, trace_id, producer, seq, payload from events "
+                "select ts_ns, received_ns, kind, symbol, trace_id, producer, seq, payload from events "
                 f"where producer = ? and seq > ? and kind in ({marks}) order by seq desc limit ?",
                 [producer, seen, *KINDS, _MOST_EVENTS],
             )

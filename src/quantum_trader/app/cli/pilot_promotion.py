@@ -97,12 +97,12 @@ def _refuse(mode: PilotMode, unmet: Sequence[Unmet], evidence: PilotEvidence, as
 
 
 def _confirm(made: StoreChange, unmet: Sequence[Unmet], as_json: bool) -> None:
-    from quantum_trader.app.runs.pilot_store import change_document
+    from quantum_trader.app.runs.pilot_store import setting_change_document
 
     if as_json:
         document: dict[str, Any] = {
             "mode_in_force": made.state.pilot.mode_in_force.value, "version": made.state.version,
-            "changes": [change_document(one) for one in made.changes], "forced": bool(unmet),
+            "changes": [setting_change_document(one) for one in made.changes], "forced": bool(unmet),
             "missing": [one.text for one in unmet],
         }
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))

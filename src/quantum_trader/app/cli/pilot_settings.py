@@ -47,12 +47,12 @@ def settings_command(
 
     Exit code 1 where the store cannot be used: the mode is OFF then, and the reason is shown.
     """
-    from quantum_trader.app.runs.pilot_store import pilot_document, store_of
+    from quantum_trader.app.runs.pilot_store import pilot_settings_document, store_of
 
     store = store_of(state, file)
     reading = store.read()
     if as_json:
-        typer.echo(json.dumps(pilot_document(store, reading, history), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(pilot_settings_document(store, reading, history), indent=2, ensure_ascii=False))
     else:
         typer.echo("\n".join((*_lines(store, reading), *(_history_lines(reading) if history else ()))))
     raise typer.Exit(PROBLEM if reading.trouble else 0)
@@ -72,7 +72,7 @@ def set_command(
     as_json: JsonOption = False,
 ) -> None:
     """Change what the pilot may do, all of the given settings or none. A running pilot knows it within 10 seconds."""
-    from quantum_trader.app.runs.pilot_store import change_document, pilot_document, store_of
+    from quantum_trader.app.runs.pilot_store import pilot_settings_document, setting_change_document, store_of
 
     store, given = store_of(state, file), given_values(values)
     if given.get("mode") in ("PRIMARY", "HYBRID"):
@@ -83,8 +83,8 @@ def set_command(
         reason = f"without evidence: {reason}"
     made = store.change(given, seen_version=version, actor=by or user_name(), reason=reason)
     if as_json:
-        changes = [change_document(one) for one in made.changes]
-        document = {**pilot_document(store, store.read(), False), "changes": changes}
+        changes = [setting_change_document(one) for one in made.changes]
+        document = {**pilot_settings_document(store, store.read(), False), "changes": changes}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         typer.echo("\n".join(change_lines(made)))

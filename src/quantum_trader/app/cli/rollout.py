@@ -14,7 +14,7 @@ from rich.table import Table
 
 from quantum_trader.app.cli.options import JsonOption, ReasonOption, StateOption, acting_user
 from quantum_trader.app.report.words import policy_words
-from quantum_trader.app.runs.rollout_record import change_document, require_rollout_folder, status_report
+from quantum_trader.app.runs.rollout_record import require_rollout_folder, rollout_change_document, status_report
 from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.policy.enforcement import SWITCHES, switch_index
 from quantum_trader.policy.evidence import Evidence, evidence
@@ -166,7 +166,7 @@ def _refuse(refusal: PromotionRefused, facts: Evidence, as_json: bool, folder: P
 def _confirm(change: RolloutChange, as_json: bool) -> None:
     """Print the effect of a change."""
     if as_json:
-        typer.echo(msgspec.json.encode(change_document(change)).decode())
+        typer.echo(msgspec.json.encode(rollout_change_document(change)).decode())
         return
     what = change.switch or "everything"
     forced = " (forced)" if change.forced else ""

@@ -68,6 +68,14 @@ RecordsOption = Annotated[
 ]
 
 
+ExitOption = Annotated[bool, typer.Option("--exit", help="End with the recording, as a replay always does.")]
+ReportOption = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Write the HTML report here too.")
+]
+UngatedOption = Annotated[
+    bool, typer.Option("--ungated", help="Trade every target of the models, costs included, without policy, threshold, "
+                       "limit or governor: to compare, never live.")
+]
 RunStateOption = Annotated[
     Path | None,
     typer.Option("--state", metavar="DIR", help="Folder of the run; the same command resumes it after a stop."),
@@ -93,19 +101,12 @@ def run_command(
     equity: EquityOption = None,
     state: RunStateOption = None,
     speed: SpeedOption = "max",
-    end: Annotated[
-        bool, typer.Option("--exit", help="End with the recording, as a replay always does.")
-    ] = False,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write the HTML report here too.")
-    ] = None,
+    end: ExitOption = False,
+    report: ReportOption = None,
     records: RecordsOption = None,
     venue: VenueOption = "paper",
     model: ModelOption = None,
-    ungated: Annotated[
-        bool, typer.Option("--ungated", help="Trade every target of the models, costs included, without policy, "
-                           "threshold, limit or governor: to compare, never live.")
-    ] = False,
+    ungated: UngatedOption = False,
     intents: IntentsOption = None,
     pilot: PilotOption = None,
     gates: GatesOption = None,

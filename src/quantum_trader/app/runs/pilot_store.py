@@ -63,7 +63,7 @@ def store_of(state: Path | None, file: Path | None) -> PolicyStore:
     return PolicyStore(state / STORE_FILE, risk_profile=recorded_risk_profile(state))
 
 
-def pilot_document(store: PolicyStore, reading: StoreReading, history: bool) -> dict[str, Any]:
+def pilot_settings_document(store: PolicyStore, reading: StoreReading, history: bool) -> dict[str, Any]:
     """The store as JSON shows it."""
     document = {
         "file": str(store.path), "version": reading.state.version, "mode_in_force": reading.pilot.mode_in_force.value,
@@ -74,11 +74,11 @@ def pilot_document(store: PolicyStore, reading: StoreReading, history: bool) -> 
     }
     if history:
         document["older_changes"] = reading.state.older_changes
-        document["history"] = [change_document(one) for one in reading.state.changes]
+        document["history"] = [setting_change_document(one) for one in reading.state.changes]
     return document
 
 
-def change_document(change: SettingChange) -> dict[str, Any]:
+def setting_change_document(change: SettingChange) -> dict[str, Any]:
     """A change as JSON shows it."""
     return {**msgspec.to_builtins(change), "time": iso(change.ts_ns)}
 

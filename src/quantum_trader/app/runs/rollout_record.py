@@ -44,7 +44,7 @@ def status_report(folder: Path) -> dict[str, Any]:
         "seen_to": iso(ledger.last_ns) if ledger.market_hours else None,
         "switches": rows,
         "next": _next_step(state.config, ledger.signals, rows, folder),
-        "changes": [change_document(change) for change in state.changes[-10:]],
+        "changes": [rollout_change_document(change) for change in state.changes[-10:]],
     }
 
 
@@ -65,7 +65,7 @@ def _next_step(
     return f"Next is {following['switch']}; it still needs: {'; '.join(following['missing'])}"
 
 
-def change_document(change: RolloutChange) -> dict[str, Any]:
+def rollout_change_document(change: RolloutChange) -> dict[str, Any]:
     """The fields of a change, and its time as ISO text."""
     built: dict[str, Any] = msgspec.to_builtins(change)
     return {**built, "time": from_ns(change.ts_ns).isoformat(timespec="seconds")}
