@@ -17,6 +17,8 @@ from quantum_trader import __version__
 from quantum_trader.app.api.access import Access, AccessSettings, check_exposure
 from quantum_trader.app.api.control_endpoints import Control
 from quantum_trader.app.api.endpoints import Endpoint, create_app
+from quantum_trader.app.api.freqtrade.roads import Freqtrade
+from quantum_trader.app.api.freqtrade.socket import SOCKET, MessageSocket
 from quantum_trader.app.api.lab_endpoints import lab_endpoints
 from quantum_trader.app.api.probes import probe_endpoints
 from quantum_trader.app.api.prometheus import metrics_endpoints
@@ -67,9 +69,11 @@ def app_of(folder: Path, access: AccessSettings, now_ns: Callable[[], int] = tim
     is_alive(folder)
     allowed = Access(access, TokenStore(folder), now_ns)
     reader = RunReader(folder, now_ns)
-    endpoints = endpoints_of(reader, Stopper(folder, now_ns), allowed, now_ns)
+    freqtrade = Freqtrade(reader, allowed, now_ns)
+    endpoints = [*endpoints_of(reader, Stopper(folder, now_ns), allowed, now_ns), *freqtrade.endpoints()]
     app = create_app(TITLE, _ABOUT, endpoints, allowed, __version__)
     app.router.routes.append(WebSocketRoute(PATH, Stream(reader, allowed).serve))
+    app.router.routes.append(WebSocketRoute(SOCKET, MessageSocket(freqtrade, allowed).serve))
     return app
 
 
