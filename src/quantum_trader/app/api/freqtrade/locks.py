@@ -18,7 +18,7 @@ from quantum_trader.app.api.endpoints import Call
 from quantum_trader.app.api.errors import ApiError
 from quantum_trader.app.api.freqtrade.facts import RunView
 from quantum_trader.app.api.freqtrade.words import date_of, ms_of, pair_of, symbol_of
-from quantum_trader.app.api.reader import time_ns
+from quantum_trader.app.api.reader import query_time_ns
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, ask
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.errors import brief
@@ -39,7 +39,7 @@ class LockOrder(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[str, msgspec.Meta(max_length=300)] = ""
 
 
-class PairLock(msgspec.Struct, frozen=True, kw_only=True):
+class LockLine(msgspec.Struct, frozen=True, kw_only=True):
     """One lock. *active*: the run keeps entries out; a lock that no process has taken yet is not."""
 
     id: int
@@ -90,7 +90,7 @@ class Locks:
             raise ApiError(400, f"pair = {brief(order.pair)}: the run does not trade it")
         if order.side != _BOTH:
             raise ApiError(400, f"side = {brief(order.side)}: a lock keeps both sides out; give {_BOTH!r}")
-        until_ns = -(-time_ns("until", order.until) // NS_PER_SECOND) * NS_PER_SECOND
+        until_ns = -(-query_time_ns("until", order.until) // NS_PER_SECOND) * NS_PER_SECOND
         if until_ns <= self._now_ns():
             raise ApiError(400, f"until = {brief(order.until)}: is over; give a time that is to come")
         return OperatorRequest(
@@ -98,7 +98,7 @@ class Locks:
             ts_ns=self._now_ns(), symbol=symbol, until_ns=until_ns,
         )
 
-    def _all(self) -> dict[str, PairLock]:
+    def _all(self) -> dict[str, LockLine]:
         """Locks by symbol; what waits for the process stands in the place of what is in force."""
         status, found = self._view.reader.fresh_status(), {}
         for halt in status.halts:
@@ -115,26 +115,26 @@ class Locks:
                 found.pop(one.symbol, None)
         return found
 
-    def _wait(self, is_done: Callable[[dict[str, PairLock]], bool]) -> None:
+    def _wait(self, is_done: Callable[[dict[str, LockLine]], bool]) -> None:
         """Wait a little until a running process has done what was asked."""
         ends = time.monotonic() + _WAIT_S
         while self._view.reader.fresh_status().alive and not is_done(self._all()) and time.monotonic() < ends:
             time.sleep(_LOOK_S)
 
 
-def _lock(symbol: str, since_ns: int, until_ns: int, reason: str, *, active: bool) -> PairLock:
-    return PairLock(
+def _lock(symbol: str, since_ns: int, until_ns: int, reason: str, *, active: bool) -> LockLine:
+    return LockLine(
         id=zlib.crc32(symbol.encode()) & 0x7FFF_FFFF, pair=pair_of(symbol), lock_time=date_of(since_ns),
         lock_timestamp=ms_of(since_ns), lock_end_time=date_of(until_ns), lock_end_timestamp=ms_of(until_ns),
         reason=reason, side=_BOTH, active=active,
     )
 
 
-def _is_in_force(lock: PairLock | None, asked: OperatorRequest) -> bool:
+def _is_in_force(lock: LockLine | None, asked: OperatorRequest) -> bool:
     return lock is not None and lock.active and lock.lock_end_timestamp == ms_of(asked.until_ns)
 
 
-def _answer(locks: Iterable[PairLock]) -> dict[str, Any]:
+def _answer(locks: Iterable[LockLine]) -> dict[str, Any]:
     found = sorted(locks, key=lambda one: one.pair)
     return {"lock_count": len(found), "locks": found}
 
