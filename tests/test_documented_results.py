@@ -122,6 +122,8 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
         [("gates", name) for name in ("show", "set", "enforce", "observe", "history", "targets", "defaults")],
         "tests/app/test_cli_gates.py",
     ),
+    **dict.fromkeys([("source", name) for name in ("new", "list", "try", "revoke")],
+                    "tests/app/api/test_signal_endpoints.py"),
     ("trials", "summary"): "tests/app/test_trials_cli.py", ("trials", "list"): "tests/app/test_trials_cli.py",
     ("trials", "show"): "tests/app/test_trials_cli.py",
     ("model", "train"): "tests/app/test_model_train.py",

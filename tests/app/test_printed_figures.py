@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from quantum_trader.app.cli.main import app
 from quantum_trader.app.cli.operator import status_document, status_lines
 from quantum_trader.app.report.insight import insight_view
-from quantum_trader.app.report.metric_ids import RUN, STATUS, Field, fields_of
+from quantum_trader.app.report.metric_ids import RUN, STATUS, PrintedField, printed_fields
 from quantum_trader.app.report.tables import PIPE_WIDTH, print_report
 from quantum_trader.app.runs.direct import VenueView
 from quantum_trader.app.runs.status import OrderLine, PositionLine, folder_status
@@ -127,9 +127,9 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 # ---- documents -------------------------------------------------------------------------------------------------------
-def numbers_of(document: Any, paths: Mapping[str, str]) -> Iterator[Field]:
+def numbers_of(document: Any, paths: Mapping[str, str]) -> Iterator[PrintedField]:
     """The fields of *document* that hold a number."""
-    for field in fields_of(document, paths):
+    for field in printed_fields(document, paths):
         if isinstance(field.value, int | float) and not isinstance(field.value, bool):
             yield field
 
@@ -145,7 +145,7 @@ def unnamed(document: dict[str, Any], paths: Mapping[str, str], no_figures: Mapp
     ]
 
 
-def _of_insight(field: Field, known: Mapping[str, Any]) -> bool:
+def _of_insight(field: PrintedField, known: Mapping[str, Any]) -> bool:
     """Whether the field belongs to a figure of an insight, whose key names its metric."""
     found = re.fullmatch(r"(?:insight\.)?figures\.([a-z0-9_]+)@.+\.(value|samples|low|high)", field.place)
     return found is not None and found[1] in known
@@ -176,7 +176,7 @@ def test_a_number_without_an_id_is_found(told: Printed) -> None:
 def test_texts_with_digits_are_times_settings_or_sentences_of_figures(told: Printed) -> None:
     """A sentence's numbers are its figures, rounded as it writes them, or constants of its words."""
     loose = []
-    for field in fields_of(told.run, RUN):
+    for field in printed_fields(told.run, RUN):
         text = field.value
         if not isinstance(text, str) or field.path.startswith((SETTINGS, "insight.", "metric_ids.")):
             continue

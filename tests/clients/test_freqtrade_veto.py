@@ -87,9 +87,8 @@ class RunningFreqtrade:
             return json.loads(answer.read())
 
     def locks(self) -> list[dict[str, Any]]:
-        """Return the locks in force."""
-        found: list[dict[str, Any]] = self.ask("GET", "locks")["locks"]
-        return found
+        """Return the locks in force, but for freqtrade's own until the next candle after an exit."""
+        return [one for one in self.ask("GET", "locks")["locks"] if one["reason"] != "Auto lock"]
 
     def wait(self, done: Callable[[], bool], what: str) -> None:
         """Wait until *done*; AssertionError with *what* and its log after a while."""

@@ -117,6 +117,14 @@ def test_a_flood_is_counted_and_not_printed() -> None:
     assert len(message.text) < 20_000
 
 
+def test_a_reason_with_line_ends_stays_on_its_line() -> None:
+    """What a person or a venue has written cannot look like another notice."""
+    desk = NoticeDesk(TIMES, "run")
+    desk.take([halt(text="maintenance\nBTCUSDT: closed\x1b[2J")], NOON)
+
+    assert told(desk.due(NOON)) == [("run: halt", "maintenance\\nBTCUSDT: closed\\x1b[2J")]
+
+
 def test_a_clock_that_was_set_back_holds_nothing_back() -> None:
     """Neither a window nor a cool-down that began in the future keeps a halt from being told."""
     desk = NoticeDesk(TIMES, "run")

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -216,13 +216,29 @@ def settings_file(folder: Path, target: HttpTarget) -> Path:
     return file
 
 
-def started(run: NotedRun, file: Path, target: HttpTarget, *more: str) -> subprocess.Popen[str]:
+@pytest.fixture
+def processes() -> Iterator[list[subprocess.Popen[str]]]:
+    """The processes that a test starts; none outlives it."""
+    found: list[subprocess.Popen[str]] = []
+    yield found
+    for one in found:
+        one.kill()
+        one.wait()
+        for pipe in (one.stdout, one.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def started(
+    processes: list[subprocess.Popen[str]], run: NotedRun, file: Path, target: HttpTarget, *more: str
+) -> subprocess.Popen[str]:
     """`quantum-trader notify run` of *run*."""
     environ = {**os.environ, "QT_NOTIFY_HOOK": f"json://{target.place}/{SECRET}"}
-    return subprocess.Popen(
+    processes.append(subprocess.Popen(
         [sys.executable, "-m", "quantum_trader", "notify", "run", "--state", str(run.folder), "--settings", str(file),
          "--json", *more], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )
+    ))
+    return processes[-1]
 
 
 def until(done: Callable[[], bool], seconds: float = 30.0) -> bool:
@@ -238,13 +254,15 @@ def halts(target: HttpTarget) -> list[str]:
     return re.findall(r"limit: (h\d+);", "\n".join(one["message"] for one in target.posted))
 
 
-def test_a_command_that_is_killed_again_and_again_loses_no_halt(tmp_path: Path) -> None:
+def test_a_command_that_is_killed_again_and_again_loses_no_halt(
+    tmp_path: Path, processes: list[subprocess.Popen[str]]
+) -> None:
     """Each halt arrives; one arrives twice only where its message says that it may have."""
     with http_target() as target, NotedRun(tmp_path / "run") as run:
         run.live()
         run.says(time.time_ns())
         file = settings_file(tmp_path, target)
-        process = started(run, file, target)
+        process = started(processes, run, file, target)
         assert until(lambda: (run.folder / "notify" / "state.json").exists())
         for number in range(6):
             run.halt(f"h{number}")
@@ -252,7 +270,7 @@ def test_a_command_that_is_killed_again_and_again_loses_no_halt(tmp_path: Path) 
                 time.sleep(0.15 * number)  # a kill at another point each time
                 process.kill()
                 process.wait()
-                process = started(run, file, target)
+                process = started(processes, run, file, target)
         assert until(lambda: set(halts(target)) == {f"h{number}" for number in range(6)})
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=60)
@@ -266,12 +284,14 @@ def test_a_command_that_is_killed_again_and_again_loses_no_halt(tmp_path: Path) 
             assert SECRET not in path.read_text()
 
 
-def test_until_the_end_tells_of_a_death_with_open_positions_and_ends(tmp_path: Path) -> None:
+def test_until_the_end_tells_of_a_death_with_open_positions_and_ends(
+    tmp_path: Path, processes: list[subprocess.Popen[str]]
+) -> None:
     """As `live --notify` starts it: the run's process is killed, people hear of it, and the process beside it ends."""
     with http_target() as target, NotedRun(tmp_path / "run") as run:
         run.live()
         run.says(time.time_ns())
-        process = started(run, settings_file(tmp_path, target), target, "--until-end")
+        process = started(processes, run, settings_file(tmp_path, target), target, "--until-end")
         assert until(lambda: (run.folder / "notify" / "state.json").exists())
         run.end()
         out, errors = process.communicate(timeout=60)

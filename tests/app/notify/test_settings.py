@@ -165,6 +165,13 @@ def test_an_address_that_acts_on_this_machine_is_refused_without_repeating_it(ad
     assert keyring.kept == {}
 
 
+@pytest.mark.parametrize("name", ["Phone", "a b", "", "../x", "x" * 40])
+def test_an_address_is_kept_under_the_name_of_a_target_alone(name: str) -> None:
+    """Another would never be looked for."""
+    with pytest.raises(ConfigError, match="name of a target"):
+        store_address(name, ADDRESS, FakeKeyring())
+
+
 def test_a_ping_goes_to_a_web_address_only() -> None:
     """It is asked with GET."""
     with pytest.raises(ConfigError, match="http://"):

@@ -24,6 +24,7 @@ from quantum_trader.app.api.probes import probe_endpoints
 from quantum_trader.app.api.prometheus import metrics_endpoints
 from quantum_trader.app.api.read_endpoints import read_endpoints
 from quantum_trader.app.api.reader import RunReader
+from quantum_trader.app.api.signal_endpoints import signal_endpoints
 from quantum_trader.app.api.stopping import Stopper
 from quantum_trader.app.api.stream import PATH, Stream
 from quantum_trader.app.api.tokens import TokenStore
@@ -51,10 +52,14 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     without_tls: bool = False
 
 
-def endpoints_of(reader: RunReader, stopper: Stopper) -> list[Endpoint]:
-    """Every road of the API of one folder."""
-    return [
-        *read_endpoints(reader), *lab_endpoints(reader), *Control(reader, stopper).endpoints(),
+def endpoints_of(
+    reader: RunReader, stopper: Stopper, access: Access | None = None, now_ns: Callable[[], int] = time.time_ns
+) -> list[Endpoint]:
+    """Every road of the API of one folder. *access* counts wrong secrets; None: on its own, to describe the roads."""
+    access = access or Access(AccessSettings(), TokenStore(reader.folder), now_ns)
+    return [  # the signals from outside first: /signals/sources is no id of a signal
+        *signal_endpoints(reader, access, now_ns), *read_endpoints(reader), *lab_endpoints(reader),
+        *Control(reader, stopper).endpoints(),
         *metrics_endpoints(reader), *probe_endpoints(reader),
     ]
 
@@ -65,7 +70,7 @@ def app_of(folder: Path, access: AccessSettings, now_ns: Callable[[], int] = tim
     allowed = Access(access, TokenStore(folder), now_ns)
     reader = RunReader(folder, now_ns)
     freqtrade = Freqtrade(reader, allowed, now_ns)
-    endpoints = [*endpoints_of(reader, Stopper(folder, now_ns)), *freqtrade.endpoints()]
+    endpoints = [*endpoints_of(reader, Stopper(folder, now_ns), allowed, now_ns), *freqtrade.endpoints()]
     app = create_app(TITLE, _ABOUT, endpoints, allowed, __version__)
     app.router.routes.append(WebSocketRoute(PATH, Stream(reader, allowed).serve))
     app.router.routes.append(WebSocketRoute(SOCKET, MessageSocket(freqtrade, allowed).serve))

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -22,6 +23,7 @@ from quantum_trader.domain.errors import ConfigError, StateError
 from quantum_trader.venues.binance.keys import Keyring, os_keyring
 
 _THREADS: Final = 4
+_NICE: Final = 5
 
 
 def check_installed() -> None:
@@ -57,6 +59,8 @@ def notify_until_stopped(
     def asked(number: int, frame: FrameType | None) -> None:
         stop.set()
 
+    with suppress(OSError):
+        os.nice(_NICE)  # the run comes first
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, asked)
     lock = NotifyLock(state)

@@ -14,6 +14,7 @@ import msgspec
 from quantum_trader.app.notify.notices import TITLES, URGENT, Notice, NoticeKind, NoticeLevel, NoticeMessage
 from quantum_trader.app.notify.settings import NotifySettings, zone_of
 from quantum_trader.domain.clock import NS_PER_SECOND, from_ns
+from quantum_trader.domain.errors import escaped
 
 MOST_WAITING: Final = 1_000  # notices of one kind that wait; further ones are counted
 MOST_LINES: Final = 20  # of a message; further notices are counted
@@ -100,5 +101,7 @@ def _key(notice: Notice) -> str:
 
 
 def _line(notice: Notice) -> str:
+    """One line: a reason that a person or a venue has written must not look like a notice of its own."""
     text = notice.text if len(notice.text) <= _MOST_CHARACTERS else f"{notice.text[:_MOST_CHARACTERS]}…"
-    return f"{from_ns(notice.ts_ns):%Y-%m-%d %H:%M:%S} UTC  {text}" if notice.ts_ns else text
+    shown = escaped(text)
+    return f"{from_ns(notice.ts_ns):%Y-%m-%d %H:%M:%S} UTC  {shown}" if notice.ts_ns else shown

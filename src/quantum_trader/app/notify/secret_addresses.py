@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 
 from quantum_trader.app.notify.schemes import scheme_of, why_scheme_refused
-from quantum_trader.app.notify.settings import PING
-from quantum_trader.domain.errors import ConfigError
+from quantum_trader.app.notify.settings import PING, TARGET_NAME
+from quantum_trader.domain.errors import ConfigError, brief
 from quantum_trader.domain.private_files import MOST_SETTINGS, read_plain
 from quantum_trader.venues.binance.keys import Keyring, Secret
 
@@ -79,6 +79,8 @@ def require_addresses(
 
 def store_address(name: str, address: str, keyring: Keyring) -> TargetAddress:
     """Keep *address* in the keyring; ConfigError, which does not repeat it, where it is not usable."""
+    if name != PING and not TARGET_NAME.fullmatch(name):
+        raise ConfigError(f"NAME {brief(name)}: must be the name of a target (small letters, digits, _) or {PING}")
     why = why_scheme_refused(address.strip(), is_ping=name == PING)
     if why:
         raise ConfigError(f"address of {name}: {why}; nothing was stored")

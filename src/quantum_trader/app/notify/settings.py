@@ -21,7 +21,7 @@ from quantum_trader.domain.private_files import MOST_SETTINGS, read_plain
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=7 * 86_400.0)]
 PING: Final = "ping"  # the name of the ping's address beside those of the targets
 _QUIET: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
+TARGET_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _SETTABLE: Final = tuple(kind.value for kind in MEANINGS)
 _TIMES: Final = {  # kind -> window, cool-down, in seconds
@@ -74,7 +74,7 @@ class NotifySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             if name not in _SETTABLE:
                 raise ConfigError(f"kinds.{name}: is no kind of notice; use {', '.join(_SETTABLE)}")
         for name in self.targets:
-            if not _NAME.fullmatch(name) or name == PING:
+            if not TARGET_NAME.fullmatch(name) or name == PING:
                 raise ConfigError(f"targets.{name}: a name has small letters, digits and _, at most 32, and is not "
                                   f"{PING!r}")
         for key, one in ((f"targets.{name}.allow", one) for name, one in self.targets.items()):

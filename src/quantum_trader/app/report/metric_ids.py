@@ -163,7 +163,7 @@ LIVE: Final[Paths] = {  # the report of a live session
 }
 
 
-class Field(msgspec.Struct, frozen=True, kw_only=True):
+class PrintedField(msgspec.Struct, frozen=True, kw_only=True):
     """One plain value of a document: *path* as ids are listed by, *place* with the indices and keys in it."""
 
     path: str
@@ -171,7 +171,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     value: Any
 
 
-def fields_of(content: Any, paths: Paths) -> Iterator[Field]:
+def printed_fields(content: Any, paths: Paths) -> Iterator[PrintedField]:
     """Every plain value of the document *content* (of dicts, lists and plain values), in its order.
 
     Keys of a table are part of the path, but where *paths* takes every key of it alike.
@@ -181,7 +181,7 @@ def fields_of(content: Any, paths: Paths) -> Iterator[Field]:
     yield from _fields("", "", content, tables, pairs)
 
 
-def _fields(path: str, place: str, value: Any, tables: set[str], pairs: set[str]) -> Iterator[Field]:
+def _fields(path: str, place: str, value: Any, tables: set[str], pairs: set[str]) -> Iterator[PrintedField]:
     if isinstance(value, dict):
         for key, one in value.items():
             name = "*" if path in tables else str(key)
@@ -192,7 +192,7 @@ def _fields(path: str, place: str, value: Any, tables: set[str], pairs: set[str]
             step = f"[{number}]" if by_place else "[]"
             yield from _fields(path + step, f"{place}[{number}]", one, tables, pairs)
     else:
-        yield Field(path=path, place=place, value=value)
+        yield PrintedField(path=path, place=place, value=value)
 
 
 def _joined(path: str, name: str) -> str:
@@ -201,7 +201,7 @@ def _joined(path: str, name: str) -> str:
 
 def metric_ids(content: Mapping[str, Any], paths: Paths) -> dict[str, str]:
     """Those of *paths* that the document *content* has, with their metrics' ids: what its ``metric_ids`` says."""
-    known = {field.path for field in fields_of(content, paths)}
+    known = {field.path for field in printed_fields(content, paths)}
     return {path: metric for path, metric in paths.items() if path in known}
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.app.report.metric_ids import RUN, STATUS, Paths, fields_of
+from quantum_trader.app.report.metric_ids import RUN, STATUS, Paths, printed_fields
 from quantum_trader.app.runs.status import folder_status
 from quantum_trader.domain.errors import ConfigError, InputError, StateError
 from quantum_trader.domain.private_files import read_bounded
@@ -91,7 +91,7 @@ def _of_document(content: Any, paths: Paths, catalogue: Catalogue, wanted: Colle
     """The fields of a document that are figures of the metrics *wanted*: each with its place as a filter."""
     values = [
         MetricValue(key=MetricKey(paths[one.path], WHOLE, (("field", one.place),)), value=one.value)
-        for one in fields_of(content, paths)
+        for one in printed_fields(content, paths)
         if paths.get(one.path) in wanted and (one.value is None or isinstance(one.value, int | float))
     ]
     return MetricSnapshot(catalogue.metrics, values, WHOLE)

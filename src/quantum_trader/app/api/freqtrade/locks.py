@@ -39,7 +39,7 @@ class LockOrder(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[str, msgspec.Meta(max_length=300)] = ""
 
 
-class LockLine(msgspec.Struct, frozen=True, kw_only=True):
+class LockRow(msgspec.Struct, frozen=True, kw_only=True):
     """One lock. *active*: the run keeps entries out; a lock that no process has taken yet is not."""
 
     id: int
@@ -98,7 +98,7 @@ class Locks:
             ts_ns=self._now_ns(), symbol=symbol, until_ns=until_ns,
         )
 
-    def _all(self) -> dict[str, LockLine]:
+    def _all(self) -> dict[str, LockRow]:
         """Locks by symbol; what waits for the process stands in the place of what is in force."""
         status, found = self._view.reader.fresh_status(), {}
         for halt in status.halts:
@@ -115,26 +115,26 @@ class Locks:
                 found.pop(one.symbol, None)
         return found
 
-    def _wait(self, is_done: Callable[[dict[str, LockLine]], bool]) -> None:
+    def _wait(self, is_done: Callable[[dict[str, LockRow]], bool]) -> None:
         """Wait a little until a running process has done what was asked."""
         ends = time.monotonic() + _WAIT_S
         while self._view.reader.fresh_status().alive and not is_done(self._all()) and time.monotonic() < ends:
             time.sleep(_LOOK_S)
 
 
-def _lock(symbol: str, since_ns: int, until_ns: int, reason: str, *, active: bool) -> LockLine:
-    return LockLine(
+def _lock(symbol: str, since_ns: int, until_ns: int, reason: str, *, active: bool) -> LockRow:
+    return LockRow(
         id=zlib.crc32(symbol.encode()) & 0x7FFF_FFFF, pair=pair_of(symbol), lock_time=date_of(since_ns),
         lock_timestamp=ms_of(since_ns), lock_end_time=date_of(until_ns), lock_end_timestamp=ms_of(until_ns),
         reason=reason, side=_BOTH, active=active,
     )
 
 
-def _is_in_force(lock: LockLine | None, asked: OperatorRequest) -> bool:
+def _is_in_force(lock: LockRow | None, asked: OperatorRequest) -> bool:
     return lock is not None and lock.active and lock.lock_end_timestamp == ms_of(asked.until_ns)
 
 
-def _answer(locks: Iterable[LockLine]) -> dict[str, Any]:
+def _answer(locks: Iterable[LockRow]) -> dict[str, Any]:
     found = sorted(locks, key=lambda one: one.pair)
     return {"lock_count": len(found), "locks": found}
 

@@ -16,7 +16,7 @@ from quantum_trader.app.api.freqtrade.candles import MOST as MOST_CANDLES
 from quantum_trader.app.api.freqtrade.candles import Candles
 from quantum_trader.app.api.freqtrade.control import Controls, ForceEnter, ForceExit
 from quantum_trader.app.api.freqtrade.facts import RunView
-from quantum_trader.app.api.freqtrade.locks import LockLine, LockOrder, Locks
+from quantum_trader.app.api.freqtrade.locks import LockOrder, LockRow, Locks
 from quantum_trader.app.api.freqtrade.machine import MOST_LINES, config_answer, health_answer, load_answer, log_answer
 from quantum_trader.app.api.freqtrade.sessions import ACCESS, REFRESH, Sessions
 from quantum_trader.app.api.freqtrade.trade_results import TradeResults
@@ -82,7 +82,7 @@ class LockList(msgspec.Struct, frozen=True, kw_only=True):
     """Locks, by pair."""
 
     lock_count: int
-    locks: list[LockLine]
+    locks: list[LockRow]
 
 
 class Freqtrade:
