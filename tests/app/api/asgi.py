@@ -10,6 +10,11 @@ from starlette.types import ASGIApp
 
 def get(app: ASGIApp, path: str, **headers: str) -> tuple[int, str, bytes]:
     """Status, type and body of the answer to GET *path*."""
+    return asyncio.run(answer_to(app, path, **headers))
+
+
+async def answer_to(app: ASGIApp, path: str, **headers: str) -> tuple[int, str, bytes]:
+    """The same inside a loop."""
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -24,6 +29,6 @@ def get(app: ASGIApp, path: str, **headers: str) -> tuple[int, str, bytes]:
         "server": ("127.0.0.1", 8000),
         "headers": [(b"host", b"127.0.0.1:8000"), *((key.encode(), one.encode()) for key, one in headers.items())],
     }
-    asyncio.run(app(scope, receive, send))
+    await app(scope, receive, send)
     types = dict(sent[0]["headers"])
     return sent[0]["status"], types[b"content-type"].decode(), b"".join(one.get("body", b"") for one in sent[1:])

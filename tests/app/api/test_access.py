@@ -51,7 +51,10 @@ def test_behind_a_proxy_reading_on_loopback_can_need_a_token(folder: Path) -> No
     assert asked.get(STATUS, headers=bearer(token_of(folder, Role.VIEWER))).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "localhost.evil"])
+@pytest.mark.parametrize("name", [
+    "evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "localhost.evil",
+    "127.0.0.1:80@evil.example", "[::1]evil.example", "[::1", "localhost:80.evil.example",
+])
 def test_another_host_name_is_refused(client: TestClient, name: str) -> None:
     """A page whose name was pointed at this machine (DNS rebinding) reads nothing."""
     assert refusal(client.get(STATUS, headers={"Host": name}))[:2] == (421, "unknown_host")
@@ -73,7 +76,8 @@ def test_a_server_that_others_reach_has_the_names_it_was_given(folder: Path) -> 
 
 @pytest.mark.parametrize("headers", [
     {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:9999"},
-    {"Origin": "http://localhost:8000"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "http://localhost:8000"}, {"Origin": "http://["},
+    {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
 ])
 def test_a_page_of_another_origin_changes_nothing(client: TestClient, folder: Path, headers: dict[str, str]) -> None:
     """Not even with the token of an owner."""
@@ -231,3 +235,20 @@ def test_the_command_makes_lists_and_revokes(folder: Path) -> None:
     wrong = runner.invoke(app, ["token", "new", "--role", "admin", "--state", str(folder)])
     assert wrong.exit_code == 2
     assert "viewer, trader, owner" in wrong.stderr
+
+
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"])
+def test_what_a_proxy_hands_on_needs_a_token_also_on_loopback(client: TestClient, folder: Path, header: str) -> None:
+    """It comes from others, though the connection is this machine's; freqtrade's roads and the sockets too."""
+    proxied = {header: "203.0.113.9"}
+    assert refusal(client.get(STATUS, headers=proxied))[0] == 401
+    assert refusal(client.get("/freqtrade/api/v1/status", headers=proxied))[0] == 401
+    assert client.get(STATUS, headers={**proxied, **bearer(token_of(folder, Role.VIEWER))}).status_code == 200
+    with client.websocket_connect("/freqtrade/api/v1/message/ws", headers={**proxied, "Host": "127.0.0.1"}) as one:
+        assert one.receive()["code"] == 1008
+
+
+def test_a_login_that_is_no_base64_is_refused(client: TestClient) -> None:
+    """In one format."""
+    headers = {b"Authorization": b"Basic \xff\xfe"}
+    assert refusal(client.post("/freqtrade/api/v1/token/login", headers=headers))[0] == 401

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import uvicorn
 import websockets
 from tests.app.api.clients import token_of
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from quantum_trader.app.api.access import AccessSettings
 from quantum_trader.app.api.server import app_of
 from quantum_trader.app.api.stream import _Client
-from quantum_trader.app.api.tokens import Role, TokenStore
+from quantum_trader.app.api.tokens import FILE_NAME, Role, TokenStore
 from quantum_trader.app.runs.journal_sink import PRODUCER
 from quantum_trader.journal.event_logger import EventLogger
 
@@ -83,8 +85,9 @@ async def received(socket_: Any, kind: str, within_s: float = 10.0) -> Any:
 async def closed(socket_: Any, within_s: float = 5.0) -> tuple[int, str]:
     """Code and reason with which the server closes."""
     async with asyncio.timeout(within_s):
-        async for _ in socket_:
-            pass
+        with suppress(ConnectionClosed):
+            async for _ in socket_:
+                pass
         return socket_.close_code, socket_.close_reason
 
 
@@ -191,3 +194,20 @@ def test_a_client_that_is_too_far_behind_is_closed(served: Served) -> None:
         assert client.queue.qsize() == 1
 
     asyncio.run(drive())
+
+
+def test_sockets_are_closed_where_the_tokens_cannot_be_read(guarded: Served, folder: Path) -> None:
+    """They are not left open without a word of what happens."""
+    token = token_of(folder, Role.VIEWER)
+
+    async def listen() -> None:
+        async with connect(guarded.url, additional_headers={"Authorization": f"Bearer {token}"}) as one:
+            await received(one, "status")
+            (folder / FILE_NAME).write_text("{")
+            assert await closed(one) == (1008, "the tokens cannot be read")
+        async with connect(guarded.url, additional_headers={"Authorization": f"Bearer {token}"}) as one:
+            code, reason = await closed(one)
+            assert code == 1008
+            assert "is damaged" in reason
+
+    asyncio.run(listen())

@@ -1,14 +1,15 @@
 """Who may ask the API for what: addresses, host names, origins, tokens and how often a wrong token may be tried.
 
-On a loopback address reading needs no token and changing does. On any other address everything needs a token, and the
-connection TLS, unless the operator says that something in front of the server brings it. A request whose ``Host`` is
-not one of the server's names is refused (DNS rebinding), and so is a change from a page of another origin (cross-site
-request forgery). No answer allows another origin to read it.
+On a loopback address reading needs no token, unless a proxy hands it on, and changing does. On any other address
+everything needs a token, and the connection TLS, unless the operator says that something in front of the server brings
+it. A request whose ``Host`` is not one of the server's names is refused (DNS rebinding), and so is a change from a
+page of another origin (cross-site request forgery). No answer allows another origin to read it.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -24,6 +25,8 @@ from quantum_trader.domain.errors import ConfigError
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
 UI_ROADS: Final = "/freqtrade/"  # what a page of another origin may be allowed to use
 NOBODY: Final = "nobody"  # the name of a reader without a token
+_HOST: Final = re.compile(r"(\[[0-9a-f:.%]*\]|[^\s:@/\[\]]*)(?::[0-9]{0,5})?")
+_PROXIED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")  # headers that a proxy adds
 _FEW: Final = 10  # wrong tokens of one address in the time below
 _LIMIT_NS: Final = 60 * NS_PER_SECOND
 _ADDRESSES: Final = 10_000  # remembered at a time
@@ -53,6 +56,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     token_id: str
     address: str
+    is_proxied: bool = False  # the request came through a proxy: not from this machine, whatever its address
 
 
 def is_loopback(host: str) -> bool:
@@ -127,7 +131,10 @@ class Access:
         """
         given = text if text is not None else _bearer(headers.get("authorization", ""))
         if given is None:
-            return Caller(name=NOBODY, role=Role.VIEWER, token_id="", address=address)
+            return Caller(
+                name=NOBODY, role=Role.VIEWER, token_id="", address=address,
+                is_proxied=any(name in headers for name in _PROXIED),
+            )
         token = self.tokens.find(given)
         if token is None:
             self.check_attempts(address)
@@ -137,8 +144,8 @@ class Access:
 
     def check_role(self, caller: Caller, needed: Role) -> None:
         """Raise ApiError unless *caller* may do what *needed* may."""
-        is_public = self.settings.is_read_public or (self.settings.is_loopback and not self.settings.is_read_private)
-        is_open = needed is Role.VIEWER and is_public
+        is_here = self.settings.is_loopback and not caller.is_proxied and not self.settings.is_read_private
+        is_open = needed is Role.VIEWER and (is_here or self.settings.is_read_public)
         if not caller.token_id and not is_open:
             raise ApiError(401, "Authorization: a token is needed, as `Authorization: Bearer TOKEN`; make one with "
                                 f"`quantum-trader token new --role {needed.value}`")
@@ -169,7 +176,10 @@ class Access:
         return [one for one in self._wrong.get(address, ()) if 0 <= now_ns - one < _LIMIT_NS]
 
     def _is_own(self, origin: str, host: str) -> bool:
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return False
         return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower() != ""
 
 
@@ -187,11 +197,9 @@ def caller_of(token: Token, address: str) -> Caller:
 
 
 def host_name(header: str) -> str:
-    """The name in a ``Host`` header, in lower case and without its port."""
-    text = header.strip().lower()
-    if text.startswith("["):
-        return text.partition("]")[0] + "]"
-    return text.partition(":")[0]
+    """The name in a ``Host`` header, in lower case and without its port; empty for what is no name and port."""
+    found = _HOST.fullmatch(header.strip().lower())
+    return found[1] if found else ""
 
 
 def _bearer(header: str) -> str | None:

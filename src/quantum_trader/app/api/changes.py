@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Final
@@ -45,9 +46,13 @@ class ChangeLog:
             reason=reason, detail=detail, outcome=outcome,
         )
         try:
-            descriptor = open_private(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             try:
-                os.write(descriptor, msgspec.json.encode(line) + b"\n")
+                size = os.fstat(descriptor).st_size
+                torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"  # a full disk cut the last line short
+                content = (b"\n" if torn else b"") + msgspec.json.encode(line) + b"\n"
+                if os.write(descriptor, content) != len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from quantum_trader.app.api.changes import DONE, ChangeLine, ChangeLog
-from quantum_trader.app.api.endpoints import Call, Endpoint, not_found
+from quantum_trader.app.api.endpoints import Call, Endpoint, Lane, not_found
 from quantum_trader.app.api.errors import ApiError, as_api_error
 from quantum_trader.app.api.read_endpoints import V1
 from quantum_trader.app.api.reader import RunReader
@@ -126,7 +126,7 @@ class Control:
         return [
             self._change(
                 "halt", "Stop new entries until resume; positions are still reduced and closed.", Requested,
-                lambda call: self._ask(Action.HALT, call), WithReason, why, done,
+                lambda call: self._ask(Action.HALT, call), WithReason, why, done, lane=Lane.URGENT,
             ),
             self._change(
                 "resume", "End a halt, an EMERGENCY or a losing-streak stop.", Requested,
@@ -136,15 +136,17 @@ class Control:
                 "flatten", "STOP: close every position, cancel its orders, halt new entries; alive, hung or dead.",
                 StopProgress, self._flatten, StopOrder, why,
                 {"state": "running", "flat": None, "took_s": 0.0, "text": "stopping", "steps": []}, must=False,
+                lane=Lane.URGENT,
             ),
             Endpoint(
                 path=f"{V1}/flatten", summary="How far the last STOP is.", tag="control", answers=StopProgress,
+                lane=Lane.URGENT,
                 run=lambda _: self._stopper.progress(),
                 example={"state": "done", "flat": True, "took_s": 2.4, "text": "flat", "steps": []},
             ),
             self._change(
                 "positions/{symbol}/close", "Ask the running process to close one position.", Closing, self._close,
-                WithReason, why, {"symbol": "BTCUSDT", "intent_id": "PERSON-1551025800000000000"},
+                WithReason, why, {"symbol": "BTCUSDT", "intent_id": "PERSON-1551025800000000000"}, lane=Lane.URGENT,
             ),
             self._change(
                 "gates", "Change limits, mode or targets of the gates.", dict[str, Any], self._gates, GatesOrder,
@@ -174,6 +176,7 @@ class Control:
     def _change(
         self, road: str, summary: str, answers: Any, run: Callable[[Call], Any], body: type[msgspec.Struct],
         body_example: Any, example: Any, role: Role = Role.TRADER, method: str = "POST", *, must: bool = True,
+        lane: Lane | None = None,
     ) -> Endpoint:
         """A road that changes something; what was asked for and what came of it is recorded."""
         path = f"{V1}/{road}"
@@ -198,7 +201,7 @@ class Control:
 
         return Endpoint(
             path=path, summary=summary, tag="control", method=method, answers=answers, run=recorded, role=role,
-            body=body, body_example=body_example, example=example,
+            body=body, body_example=body_example, example=example, lane=lane,
         )
 
     def _actor(self, call: Call) -> str:

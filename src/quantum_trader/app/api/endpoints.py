@@ -1,13 +1,17 @@
 """One row for each road of the API: method, path, role, what it takes and answers. The server is made from these rows.
 
-A handler is a plain function of a :class:`Call`; it runs in a thread, so that reading a journal keeps no other request
-waiting. What it is given was checked against the types of its row, and what goes wrong is answered in one format.
+A handler is a plain function of a :class:`Call`; it runs in a thread of its lane, so that slow reading keeps neither a
+STOP nor a change waiting. What it is given was checked against the types of its row, and what goes wrong is answered
+in one format.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import Any, Final, NoReturn
 
 import anyio
@@ -25,16 +29,27 @@ from quantum_trader.domain.json_text import decode_json
 JSON: Final = "application/json"
 OPENAPI: Final = "/api/openapi.json"
 MOST_BYTES: Final = 1 << 20  # of a request's body
-THREADS: Final = 8  # requests that read or write at a time
+BODY_S: Final = 20.0  # a sender has so long for a whole body
+WAIT_S: Final = 20.0  # a request waits so long for its turn
 CHANGES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _REFUSALS: Final = {
     400: "A value is not usable as given.", 401: "No valid token.", 403: "The token's role does not suffice.",
-    404: "There is no such thing.", 409: "The run is not in a state for it.", 413: "The body is too large.",
+    404: "There is no such thing.", 408: "The body did not come in time.", 409: "The run is not in a state for it.",
+    413: "The body is too large.",
     415: "The body is no JSON.", 421: "Asked under a name that is not this server's.",
     429: "Too many wrong tokens.", 503: "The state folder cannot be read or written.",
 }
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 _log: Final = logging.getLogger("quantum_trader.api")
+
+
+class Lane(Enum):
+    """Requests that take turns among themselves: a name, and how many of them run at a time."""
+
+    URGENT = ("urgent", 8)  # what stops and closes, and what is answered at once
+    CHANGES = ("changes", 8)
+    READS = ("reads", 6)
+    QUERIES = ("queries", 2)  # each may take the memory and the time that a query of the journal may
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +80,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     decode: Callable[[bytes], Any] | None = None  # reads the body where its type does not say all
     has_own_login: bool = False  # the handler finds out who asks, by a secret in the body
     is_read: bool = False  # asked by POST, and changes nothing
+    lane: Lane | None = None  # None: CHANGES or READS, as it changes something or not
     login: Callable[[Mapping[str, str], str], Caller] | None = None  # (headers, address): who asks, where not by Bearer
 
     @property
@@ -72,11 +88,16 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it changes something: it is never run for a page of another origin."""
         return self.method in CHANGES
 
+    @property
+    def turns(self) -> Lane:
+        """The lane that it runs in."""
+        return self.lane or (Lane.CHANGES if self.is_change and not self.is_read else Lane.READS)
+
 
 def create_app(title: str, description: str, endpoints: Sequence[Endpoint], access: Access, version: str) -> FastAPI:
     """An ASGI application with these *endpoints*, their OpenAPI document at OPENAPI, and nothing else."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    limit = anyio.CapacityLimiter(THREADS)
+    lanes = {lane: anyio.CapacityLimiter(lane.value[1]) for lane in Lane}
     document = msgspec.json.encode(openapi_document(title, description, version, endpoints))
     described = Endpoint(
         path=OPENAPI, summary="This API as an OpenAPI document.", answers=bytes, run=lambda _: document, example="",
@@ -84,7 +105,8 @@ def create_app(title: str, description: str, endpoints: Sequence[Endpoint], acce
     )
     for one in (*endpoints, described):
         app.add_api_route(
-            one.path, _served(one, access, limit), methods=[one.method], name=one.summary, include_in_schema=False
+            one.path, _served(one, access, lanes[one.turns]), methods=[one.method], name=one.summary,
+            include_in_schema=False,
         )
     app.add_exception_handler(HTTPException, _http_error)
     app.add_middleware(Guarded, access=access)
@@ -104,12 +126,26 @@ def _served(endpoint: Endpoint, access: Access, limit: anyio.CapacityLimiter) ->
             call = Call(
                 caller=caller, path=dict(request.path_params), query=_query(request, endpoint.query), body=body
             )
-            made = await anyio.to_thread.run_sync(_encoded, endpoint, call, limiter=limit)
+            made = await _in_turn(endpoint, call, limit)
         except Exception as error:
             return refusal(error)
         return Response(made, media_type=endpoint.media)
 
     return answer
+
+
+async def _in_turn(endpoint: Endpoint, call: Call, limit: anyio.CapacityLimiter) -> bytes:
+    """Run the handler in a thread once *limit* lets it. ApiError where that takes too long."""
+    turn = object()
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await limit.acquire_on_behalf_of(turn)
+    except TimeoutError:
+        raise ApiError(503, f"{endpoint.path}: too many such requests run; try again", 5.0) from None
+    try:
+        return await anyio.to_thread.run_sync(_encoded, endpoint, call, limiter=anyio.CapacityLimiter(math.inf))
+    finally:
+        limit.release_on_behalf_of(turn)
 
 
 def _encoded(endpoint: Endpoint, call: Call) -> bytes:
@@ -141,10 +177,14 @@ async def _body(request: Request, endpoint: Endpoint) -> Any:
     if kind != JSON and not (endpoint.may_be_text and kind in ("", "text/plain")):
         raise ApiError(415, f"Content-Type = {kind[:60]!r}: must be {JSON}")
     content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MOST_BYTES:
-            raise ApiError(413, f"the body has more than {MOST_BYTES:,} bytes")
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > MOST_BYTES:
+                    raise ApiError(413, f"the body has more than {MOST_BYTES:,} bytes")
+    except TimeoutError:
+        raise ApiError(408, f"the body did not come within {BODY_S:g} s") from None
     if endpoint.decode is not None:
         return endpoint.decode(bytes(content))
     try:

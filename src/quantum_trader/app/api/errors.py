@@ -11,7 +11,8 @@ from quantum_trader.policy.policy_store import StaleVersionError
 
 CODES: Final = {
     400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
-    409: "conflict", 413: "too_large", 415: "unsupported_media_type", 421: "unknown_host", 429: "too_many_requests",
+    408: "timeout", 409: "conflict", 413: "too_large", 415: "unsupported_media_type", 421: "unknown_host",
+    429: "too_many_requests",
     500: "internal_error", 503: "unavailable",
 }
 

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from quantum_trader import __version__
 from quantum_trader.app.api.access import Access, AccessSettings
+from quantum_trader.app.api.connections import DeadlineProtocol
 from quantum_trader.app.api.endpoints import Call, Endpoint, create_app
 from quantum_trader.app.api.tokens import Role, TokenStore
 from quantum_trader.app.guard.questions import DecideQuestion, FillAnswer, FillReport, GuardAnswer
@@ -101,7 +102,10 @@ def serve_guard(
 ) -> None:
     """Serve until interrupted; *ready* is called with the port once it listens. ConfigError for a taken address."""
     app = guard_app(service, Access(settings, TokenStore(folder), now_ns))
-    config = uvicorn.Config(app, host=settings.host, port=settings.port, log_level="warning", access_log=False)
+    config = uvicorn.Config(
+        app, host=settings.host, port=settings.port, log_level="warning", access_log=False, proxy_headers=False,
+        http=DeadlineProtocol, ws="none", lifespan="off",
+    )
     asyncio.run(_serve(uvicorn.Server(config), service, settings, ready))
 
 

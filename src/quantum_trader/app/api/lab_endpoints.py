@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from quantum_trader.app.api.endpoints import Call, Endpoint, not_found
+from quantum_trader.app.api.endpoints import Call, Endpoint, Lane, not_found
 from quantum_trader.app.api.errors import ApiError
 from quantum_trader.app.api.pilot_status import StateFolderStatus
 from quantum_trader.app.api.read_endpoints import V1
@@ -144,7 +144,7 @@ def lab_endpoints(reader: RunReader) -> list[Endpoint]:
         Endpoint(
             path=f"{V1}/journal/sql", summary="One SELECT over the journal; it reads nothing else and changes nothing.",
             tag="journal", method="POST", answers=SqlRows, body=SqlQuery, run=lambda call: _sql(reader, call.body),
-            is_read=True, body_example={"query": "select count(*) as n from trades"},
+            is_read=True, lane=Lane.QUERIES, body_example={"query": "select count(*) as n from trades"},
             example={"columns": ["n"], "rows": [{"n": 108}], "total": 1},
         ),
         Endpoint(

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from quantum_trader.app.api.endpoints import Endpoint
+from quantum_trader.app.api.endpoints import Endpoint, Lane
 from quantum_trader.app.api.errors import ApiError
 from quantum_trader.app.api.reader import RunReader
 from quantum_trader.app.runs.run_condition import Condition, run_condition
@@ -37,11 +37,12 @@ def probe_endpoints(reader: RunReader, now_ns: Callable[[], int] = time.time_ns)
         Endpoint(
             path=LIVEZ, summary="Whether this server answers.", tag="probes", answers=ProbeAnswer, role=None,
             run=lambda _: ProbeAnswer(ALIVE), example={"state": ALIVE},
+            lane=Lane.URGENT,
         ),
         Endpoint(
             path=READYZ, summary="Whether the run makes progress; 503 where it does not, with the reason in a word.",
             tag="probes", answers=ProbeAnswer, role=None, run=lambda _: readiness(reader, now_ns()),
-            example={"state": "running"},
+            example={"state": "running"}, lane=Lane.URGENT,
         ),
     ]
 

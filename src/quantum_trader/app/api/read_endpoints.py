@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from quantum_trader.app.api.endpoints import Call, Endpoint, not_found
+from quantum_trader.app.api.endpoints import Call, Endpoint, Lane, not_found
 from quantum_trader.app.api.reader import ListQuery, Page, RunReader, query_time_ns
 from quantum_trader.app.runs.equity_history import MOST_POINTS, EquityHistory, equity_history
 from quantum_trader.app.runs.status import FolderStatus, HaltLine, OrderLine, PositionLine
@@ -97,14 +97,17 @@ def read_endpoints(reader: RunReader) -> list[Endpoint]:
         Endpoint(
             path=f"{V1}/status", summary="State of the run, whether its process is alive or dead.", tag="run",
             answers=FolderStatus, run=lambda _: reader.status(), example={"state": "live-run", "alive": True},
+            lane=Lane.URGENT,
         ),
         Endpoint(
             path=f"{V1}/health", summary="Whether the run is well, and what needs a person.", tag="run",
             answers=RunHealth, run=lambda _: _health(reader.status()),
             example={"alive": True, "stage": "trading", "problems": []},
+            lane=Lane.URGENT,
         ),
         Endpoint(
             path=f"{V1}/positions", summary="Open positions with their stops.", tag="run", answers=Positions,
+            lane=Lane.URGENT,
             run=lambda _: Positions(as_of_ns=reader.status().as_of_ns, positions=reader.status().positions),
             example={"as_of_ns": 1551025800000000000, "positions": [{"symbol": "BTCUSDT", "side": "LONG", "qty": 0.1}]},
         ),
@@ -117,6 +120,7 @@ def read_endpoints(reader: RunReader) -> list[Endpoint]:
             path=f"{V1}/halts", summary="Halts in force, and how each ends.", tag="run", answers=HaltsInForce,
             run=lambda _: HaltsInForce(entries_halted=reader.status().entries_halted, halts=reader.status().halts),
             example={"entries_halted": "", "halts": []},
+            lane=Lane.URGENT,
         ),
         Endpoint(
             path=f"{V1}/equity", summary="Equity and drawdown since the books began, hourly or coarser.", tag="run",

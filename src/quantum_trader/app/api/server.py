@@ -15,6 +15,7 @@ from starlette.routing import WebSocketRoute
 
 from quantum_trader import __version__
 from quantum_trader.app.api.access import Access, AccessSettings, check_exposure
+from quantum_trader.app.api.connections import DeadlineProtocol, end_before_others
 from quantum_trader.app.api.control_endpoints import Control
 from quantum_trader.app.api.endpoints import Endpoint, create_app
 from quantum_trader.app.api.freqtrade.roads import Freqtrade
@@ -86,10 +87,12 @@ def serve(folder: Path, settings: ServeSettings, ready: Callable[[str], None]) -
     config = uvicorn.Config(
         app_of(folder, settings.access), host=settings.access.host, port=settings.access.port, log_level="warning",
         access_log=False, server_header=False, date_header=False, timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_ENDS_S, proxy_headers=False, ws="websockets-sansio", ws_max_size=1 << 16,
+        timeout_graceful_shutdown=_ENDS_S, proxy_headers=False, http=DeadlineProtocol, ws="websockets-sansio",
+        ws_max_size=1 << 16,
         ssl_certfile=settings.tls_cert, ssl_keyfile=settings.tls_key, lifespan="off",
     )
     server = _Server(config, ready)
+    end_before_others()
     try:
         server.run()
     except SystemExit:  # uvicorn has logged why

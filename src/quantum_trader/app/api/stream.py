@@ -35,6 +35,7 @@ _QUEUE: Final = 64  # messages a client may be behind
 _MOST_EVENTS: Final = 200  # of one message: of a faster replay the newest are told
 _LOGIN_S: Final = 5.0
 _POLICY: Final = 1008  # close codes
+_FAILED: Final = 1011
 _TRY_LATER: Final = 1013
 _log: Final = logging.getLogger("quantum_trader.api")
 
@@ -80,7 +81,7 @@ class Stream:
         await socket.accept()
         try:
             caller = await self._caller(socket)
-        except ApiError as error:
+        except (ApiError, QuantumTraderError, OSError) as error:
             await _close(socket, _POLICY, str(error))
             return
         except WebSocketDisconnect:
@@ -139,10 +140,15 @@ class Stream:
     async def _watch(self) -> None:
         """Read and tell, until nobody listens."""
         self._seen, self._facts = {}, None
-        while self._clients:
+        try:
+            await self._watch_on()
+        finally:  # nobody is left waiting for what nobody reads any more
             for client in list(self._clients):
-                if not self._access.is_still_valid(client.caller):
-                    client.close(_POLICY, "the token was revoked")
+                client.close(_FAILED, "the server cannot read on; its log has the reason")
+
+    async def _watch_on(self) -> None:
+        while self._clients:
+            self._close_revoked()
             try:
                 status, rows = await anyio.to_thread.run_sync(self._read)
             except (QuantumTraderError, OSError, ApiError) as error:
@@ -154,6 +160,15 @@ class Stream:
                 if rows:
                     self._tell(_message("events", msgspec.json.encode(rows)))
             await asyncio.sleep(EVERY_S)
+
+    def _close_revoked(self) -> None:
+        for client in list(self._clients):
+            try:
+                why = "" if self._access.is_still_valid(client.caller) else "the token was revoked"
+            except (QuantumTraderError, OSError):
+                why = "the tokens cannot be read"
+            if why:
+                client.close(_POLICY, why)
 
     def _tell(self, text: str) -> None:
         for client in list(self._clients):

@@ -10,7 +10,7 @@ import msgspec
 
 from quantum_trader import __version__
 from quantum_trader.app.api.access import Access
-from quantum_trader.app.api.endpoints import Call, Endpoint
+from quantum_trader.app.api.endpoints import Call, Endpoint, Lane
 from quantum_trader.app.api.errors import ApiError
 from quantum_trader.app.api.freqtrade.candles import MOST as MOST_CANDLES
 from quantum_trader.app.api.freqtrade.candles import Candles
@@ -105,11 +105,12 @@ class Freqtrade:
     def _road(
         self, road: str, summary: str, run: Callable[[Call], Any], example: Any, *, answers: Any = FreqtradeAnswer,
         method: str = "GET", role: Role | None = Role.VIEWER, query: type[msgspec.Struct] | None = None,
-        body: Any = None, body_example: Any = None, is_read: bool = False,
+        body: Any = None, body_example: Any = None, is_read: bool = False, lane: Lane | None = None,
     ) -> Endpoint:
         return Endpoint(
             path=f"{PREFIX}/{road}", summary=summary, tag=TAG, answers=answers, run=run, example=example, method=method,
             role=role, query=query, body=body, body_example=body_example, is_read=is_read, login=self.sessions.caller,
+            lane=lane,
         )
 
     def _change(self, road: str, summary: str, run: Callable[[Call], Any], example: Any, **more: Any) -> Endpoint:
@@ -123,7 +124,8 @@ class Freqtrade:
         refresh = self._road("token/refresh", "A new access token for a refresh token (Bearer).", self._refresh,
                              {"access_token": "eyJ..."}, method="POST", is_read=True)
         return [
-            self._road("ping", "Whether the server answers.", lambda _: _STATUS, _STATUS, role=None),
+            self._road("ping", "Whether the server answers.", lambda _: _STATUS, _STATUS, role=None,
+                       lane=Lane.URGENT),
             self._road("token/login", "Log in by HTTP Basic: name and token; answers signed tokens.", self._login, pair,
                        method="POST", is_read=True),
             msgspec.structs.replace(
@@ -199,14 +201,15 @@ class Freqtrade:
             self._change("blacklist", "Refused: the policy decides which pairs may be traded.", _no_blacklist, {},
                          body=BlacklistOrder, body_example={"blacklist": ["BTC/USDT:USDT"]}),
             self._change("start", "Resume entries.", controls.start, done),
-            self._change("stop", "Halt entries; positions are still reduced and closed.", controls.stop, done),
-            self._change("stopbuy", "The same as stop.", controls.stop, done),
-            self._change("stopentry", "The same as stop.", controls.stop, done),
-            self._change("pause", "The same as stop.", controls.stop, done),
+            self._change("stop", "Halt entries; positions are still reduced and closed.", controls.stop, done,
+                         lane=Lane.URGENT),
+            self._change("stopbuy", "The same as stop.", controls.stop, done, lane=Lane.URGENT),
+            self._change("stopentry", "The same as stop.", controls.stop, done, lane=Lane.URGENT),
+            self._change("pause", "The same as stop.", controls.stop, done, lane=Lane.URGENT),
             self._change("reload_config", "Nothing: settings are read as they change.", controls.reload, done),
             *(self._change(road, "Close a trade at market, or all of them.", controls.force_exit,
                            {"result": "Created exit orders for trade 29."}, body=ForceExit,
-                           body_example={"tradeid": "29"}) for road in ("forceexit", "forcesell")),
+                           body_example={"tradeid": "29"}, lane=Lane.URGENT) for road in ("forceexit", "forcesell")),
             *(self._change(road, "Open a position; it passes every gate and limit.", controls.force_enter,
                            {"trade_id": 29}, body=ForceEnter, body_example=entry)
               for road in ("forceenter", "forcebuy")),

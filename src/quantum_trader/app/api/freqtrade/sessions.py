@@ -55,11 +55,11 @@ class Sessions:
             return self.by_session(rest.strip(), ACCESS, address)
         return self._access.caller(headers, address)
 
-    def by_text(self, text: str, address: str) -> Caller:
+    def by_text(self, headers: Mapping[str, str], text: str, address: str) -> Caller:
         """Who shows *text*: a signed access token, or a token itself; a reader without a token where it is empty."""
         if text.count(".") == 2:
             return self.by_session(text, ACCESS, address)
-        return self._access.caller({}, address, text=text or None)
+        return self._access.caller({} if text else headers, address, text=text or None)
 
     def by_session(self, text: str, kind: str, address: str) -> Caller:
         """Who shows the signed token *text* of *kind*. Raises ApiError."""
@@ -80,7 +80,7 @@ class Sessions:
     def _by_password(self, text: str, address: str) -> Caller:
         try:
             name, _, password = base64.b64decode(text, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # no base64, or no UTF-8 in it
             raise ApiError(401, "Authorization: must be `Basic` with name:token in base64") from None
         caller = self._access.caller({}, address, text=password)
         if not hmac.compare_digest(caller.name.encode(), name.encode()):

@@ -74,9 +74,11 @@ class MessageSocket:
         """Serve one socket until either end closes it."""
         await socket.accept()
         try:
-            caller = self._freqtrade.sessions.by_text(socket.query_params.get("token", ""), address_of(socket.scope))
+            caller = self._freqtrade.sessions.by_text(
+                socket.headers, socket.query_params.get("token", ""), address_of(socket.scope)
+            )
             self._access.check_role(caller, Role.VIEWER)
-        except ApiError as error:
+        except (ApiError, QuantumTraderError, OSError) as error:
             await _close(socket, _POLICY, str(error))
             return
         if self._clients >= _MOST_CLIENTS:
@@ -90,8 +92,8 @@ class MessageSocket:
             _, waiting = await asyncio.wait((telling, hearing), return_when=asyncio.FIRST_COMPLETED)
             for task in (*waiting, telling, hearing):
                 task.cancel()
-                with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
-                    await task
+                with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError, QuantumTraderError, OSError):
+                    await task  # where the tokens cannot be read, it ends
         finally:
             self._clients -= 1
 
