@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import uvicorn
 import websockets
 from tests.app.api.clients import token_of
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedError
 
 from quantum_trader.app.api.access import AccessSettings
 from quantum_trader.app.api.server import app_of
@@ -83,8 +85,9 @@ async def received(socket_: Any, kind: str, within_s: float = 10.0) -> Any:
 async def closed(socket_: Any, within_s: float = 5.0) -> tuple[int, str]:
     """Code and reason with which the server closes."""
     async with asyncio.timeout(within_s):
-        async for _ in socket_:
-            pass
+        with suppress(ConnectionClosedError):
+            async for _ in socket_:
+                pass
         return socket_.close_code, socket_.close_reason
 
 
@@ -123,6 +126,22 @@ def test_a_stream_without_news_sends_nothing_more(served: Served) -> None:
             await received(one, "status")
             with pytest.raises(TimeoutError):
                 await received(one, "status", 2.5)
+
+    asyncio.run(listen())
+
+
+def test_a_client_after_a_pause_gets_the_status_of_now_alone(served: Served) -> None:
+    """While nobody listened nothing was read; what was told before is not told again."""
+
+    async def listen() -> None:
+        async with connect(served.url) as one:
+            before = await received(one, "status")
+        await asyncio.sleep(1.5)
+        async with connect(served.url) as one:
+            after = await received(one, "status")
+            assert after["data"]["age_s"] > before["data"]["age_s"] + 1.0
+            with pytest.raises(TimeoutError):
+                await received(one, "status", 1.5)
 
     asyncio.run(listen())
 

@@ -28,7 +28,9 @@ TargetArgument = Annotated[str, typer.Argument(metavar="NAME", help="A target of
 def run_command(
     state: StateOption,
     settings: SettingsOption,
-    until_end: Annotated[bool, typer.Option("--until-end", help="End after the run has ended; one that does not run is waited for two minutes.")] = False,
+    until_end: Annotated[bool, typer.Option(
+        "--until-end", help="End after the run has ended; one that does not run is waited for two minutes.",
+    )] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Tell what happens in a run, from now on, until Ctrl-C; a restart goes on where it stopped.

@@ -83,11 +83,12 @@ def list_command(state: StateOption, as_json: JsonOption = False) -> None:
         return
     for row in rows:
         n = counts.get(str(row["name"]), SourceCounts(refused={}))
-        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(n.refused.items()))
+        refusals = n.refused
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(refusals.items()))
         typer.echo(
             f"{row['name']}  {row['kind']}  {row['id']}  {'revoked' if row['revoked'] else 'valid'}  received "
             f"{n.received}, accepted {n.accepted}, duplicates {n.duplicates}, expired {n.expired}, "
-            f"refused {sum(n.refused.values())}{f' ({reasons})' if reasons else ''}"
+            f"refused {sum(refusals.values())}{f' ({reasons})' if reasons else ''}"
         )
     if not rows:
         typer.echo("no source yet; `quantum-trader source new NAME` makes one")
