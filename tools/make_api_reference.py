@@ -20,8 +20,8 @@ from quantum_trader.app.api.tokens import TokenStore
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference-api.md"
 HEAD = f"""# API
 
-Made by `make docs` from the roads of the server; [how to use it](how-to-api.md). The running server describes itself at
-`{OPENAPI}`, with the fields of every answer.
+Made by `make docs` from the endpoints of the server; [how to use it](how-to-api.md). The running server describes
+itself at `{OPENAPI}`, with the fields of every answer.
 
 *role*: who may ask. On a loopback address reading needs no token. *takes*: parameters of the query, or an example of
 the body.
@@ -46,7 +46,7 @@ def reference() -> str:
     """The whole document."""
     parts, known = [HEAD], roads()
     for tag in dict.fromkeys(one.tag for one in known):
-        parts += [f"## {tag.capitalize()}\n", "| road | what | role | takes |", "|---|---|---|---|"]
+        parts += [f"## {tag.capitalize()}\n", "| endpoint | what | role | takes |", "|---|---|---|---|"]
         parts += [
             f"| `{one.method} {one.path}` | {one.summary} | {one.role.value if one.role else 'all'} | {takes(one)} |"
             for one in known if one.tag == tag

@@ -236,7 +236,8 @@ def test_a_token_hands_over_a_signal_in_the_apis_own_form(sources: Sources) -> N
     intent = request.intent(100.0, 1_000.0)
     assert (intent.qty, intent.stop_price, intent.confidence, intent.leverage) == (2.5, 102.0, 0.7, 2.0)
     for changes, said in (
-        ({"action": "UP"}, "invalid enum value 'UP'"), ({"size": -1}, "expected `float` >= 0.0"), ({"x": 1}, "unknown"),
+        ({"action": "UP"}, "; use CLOSE, CLOSE_LONG, CLOSE_SHORT, LONG, SHORT"),
+        ({"size": -1}, "expected `float` >= 0.0"), ({"x": 1}, "unknown"),
         ({"id": "a b"}, "$.id"), ({"size": 0.0}, "size = 0: is needed"), ({"symbol": "DOGE"}, "this run trades"),
     ):
         status, _, message = refusal(send(bearer(trader), **changes))

@@ -130,6 +130,22 @@ def test_a_stream_without_news_sends_nothing_more(served: Served) -> None:
     asyncio.run(listen())
 
 
+def test_a_client_after_a_pause_gets_the_status_of_now_alone(served: Served) -> None:
+    """While nobody listened nothing was read; what was told before is not told again."""
+
+    async def listen() -> None:
+        async with connect(served.url) as one:
+            before = await received(one, "status")
+        await asyncio.sleep(1.5)
+        async with connect(served.url) as one:
+            after = await received(one, "status")
+            assert after["data"]["age_s"] > before["data"]["age_s"] + 1.0
+            with pytest.raises(TimeoutError):
+                await received(one, "status", 1.5)
+
+    asyncio.run(listen())
+
+
 def test_where_reading_needs_a_token_the_first_message_shows_it(guarded: Served, folder: Path) -> None:
     """Or the header; without either the socket is closed with the reason."""
     token = token_of(folder, Role.VIEWER)

@@ -79,7 +79,8 @@ def test_a_redirect_into_the_local_network_is_not_followed(is_ping: bool) -> Non
         ))
 
         assert told == Delivered(
-            False, f"refused: 127.0.0.1 port {inner.port} is in a local, private or reserved network"
+            False, f"refused: 127.0.0.1 port {inner.port} is in a local, private or reserved network, and is not in "
+            "`allow` of the settings"
         )
         assert (inner.posted, inner.asked) == ([], [])
 

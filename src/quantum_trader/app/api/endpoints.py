@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 import anyio
 import msgspec
 from fastapi import FastAPI, Request, Response
+from msgspec import inspect
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -190,13 +191,29 @@ async def _body(request: Request, endpoint: Endpoint) -> Any:
     try:
         return decode_json(bytes(content), endpoint.body)
     except msgspec.DecodeError as error:
-        raise ApiError(400, f"body: {told_of(error)}") from None
+        raise ApiError(400, f"body: {told_of(error, endpoint.body)}") from None
 
 
-def told_of(error: Exception) -> str:
-    """What msgspec says of a value, with its first letter small; the names of fields stand in it as ``$.name``."""
+def told_of(error: Exception, kind: type[msgspec.Struct] | None = None) -> str:
+    """What msgspec says of a value, with its first letter small; the names of fields stand in it as ``$.name``.
+
+    Where a field of *kind* must be one of some words, they are added.
+    """
     text = str(error)
-    return f"{text[:1].lower()}{text[1:]}"
+    name = text.partition("`$.")[2].rstrip("`")
+    words = _words(kind, name) if "enum value" in text and kind is not None else ()
+    return f"{text[:1].lower()}{text[1:]}{'; use ' if words else ''}{', '.join(words)}"
+
+
+def _words(kind: type[msgspec.Struct], name: str) -> list[str]:
+    """The words that the field *name* of *kind* may have; none where it may have others, or is not there."""
+    for field in msgspec.structs.fields(kind):
+        found = inspect.type_info(field.type)
+        if field.encode_name == name and isinstance(found, inspect.EnumType):
+            return [str(one.value) for one in found.cls]
+        if field.encode_name == name and isinstance(found, inspect.LiteralType):
+            return [str(one) for one in found.values]
+    return []
 
 
 def _query(request: Request, kind: type[msgspec.Struct] | None) -> Any:
@@ -214,12 +231,12 @@ def _query(request: Request, kind: type[msgspec.Struct] | None) -> Any:
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise ApiError(400, f"query: {told_of(error)}") from None
+        raise ApiError(400, f"query: {told_of(error, kind)}") from None
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    told = {404: f"{request.url.path[:200]}: is no road of this API; {OPENAPI} lists them",
+    told = {404: f"{request.url.path[:200]}: is no endpoint of this API; {OPENAPI} lists them",
             405: f"{request.method}: is no method of {request.url.path[:200]}"}
     return Response(
         error_content(error.status_code, told.get(error.status_code, str(error.detail))), error.status_code,

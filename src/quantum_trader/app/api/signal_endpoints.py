@@ -193,7 +193,7 @@ class _Signals:
         try:
             order = decode_json(body, SignalOrder)
         except msgspec.DecodeError as error:
-            raise SignalRefused("unreadable", f"body: {told_of(error)}") from None
+            raise SignalRefused("unreadable", f"body: {told_of(error, SignalOrder)}") from None
         if order.size == 0.0 and order.sized_in is not SizedIn.RISK and not order.action.startswith("CLOSE"):
             raise SignalRefused("bad_value", f"size = 0: is needed where sized_in = {order.sized_in.value!r}")
         fields: dict[str, Any] = {

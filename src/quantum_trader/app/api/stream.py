@@ -90,7 +90,7 @@ class Stream:
             await _close(socket, _TRY_LATER, f"{MOST_CLIENTS} clients listen already")
             return
         client = _Client(socket, caller)
-        if self._status:
+        if self._status and self._task is not None and not self._task.done():  # else it is as old as the last client
             client.put(_message("status", self._status))
         self._clients.add(client)
         if self._task is None or self._task.done():

@@ -48,8 +48,9 @@ def serve_command(
 ) -> None:
     """Answer other bots over HTTP on this machine: POST /v1/decide before an entry, POST /v1/fills after a trade.
 
-    It measures the markets from bars of its own: --data DIR, or --binance. A new bot is in OBSERVE: every entry is
-    permitted, and the answer says what would have been blocked.
+    It measures the markets from bars of its own: --data DIR, or --binance. A new
+    bot is in OBSERVE: every entry is permitted, and the answer says what would
+    have been blocked.
     """
     try:
         from quantum_trader.app.api.access import AccessSettings
@@ -131,8 +132,9 @@ def status_command(state: GuardStateOption, as_json: JsonOption = False) -> None
         told = f"; {now['halted'] or now['note']}" if now else ""
         lines.append(f"{one.bot}: {one.mode}, {one.questions} questions, {one.blocked} blocked{told}")
     lines += [
-        f"{one['symbol']}: {one['trend']} {one['direction'] or ''}, volatility {one['volatility']}, bars to "
-        f"{one['newest_bar_ended'] or 'none'}{'; ' if one['problem'] else ''}{one['problem']}"
+        f"{one['symbol']}: {one['trend']}{' ' if one['direction'] else ''}{one['direction'] or ''}, volatility "
+        f"{one['volatility']}, {'bars to ' if one['newest_bar_ended'] else 'no bars'}{one['newest_bar_ended'] or ''}"
+        f"{'; ' if one['problem'] else ''}{one['problem']}"
         for one in (running or {}).get("markets", ())
     ]
     _say(as_json, found, "\n".join(lines))

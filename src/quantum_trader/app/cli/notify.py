@@ -28,13 +28,16 @@ TargetArgument = Annotated[str, typer.Argument(metavar="NAME", help="A target of
 def run_command(
     state: StateOption,
     settings: SettingsOption,
-    until_end: Annotated[bool, typer.Option("--until-end", help="End after the run has ended.")] = False,
+    until_end: Annotated[bool, typer.Option(
+        "--until-end", help="End after the run has ended; one that does not run is waited for two minutes.",
+    )] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Tell what happens in a run, from now on, until Ctrl-C; a restart goes on where it stopped.
 
-    It reads the journal and the status of the state folder and never holds up the run. With --json each line is a JSON
-    document.
+    It reads the journal and the status of the state folder and never holds up
+    the run. Each line says what was sent to whom, or why not; with --json it is
+    a JSON document.
     """
     from quantum_trader.app.notify.beside import notify_until_stopped, ready_addresses
     from quantum_trader.app.notify.secret_addresses import forget_addresses
@@ -50,6 +53,9 @@ def run_command(
     def say(text: str, facts: dict[str, Any]) -> None:
         typer.echo(msgspec.json.encode(facts).decode() if as_json else text)
 
+    names = ", ".join(f"{name} ({one.scheme}://)" for name, one in addresses.items())
+    if not as_json:
+        typer.echo(f"telling {names} what happens in {state}; Ctrl-C ends it")
     with guarded_process(Redactor(one.address for one in addresses.values())):
         notify_until_stopped(state, known, addresses, say, until_end=until_end)
 

@@ -45,7 +45,7 @@ def serve_command(
     wait: Annotated[bool, typer.Option("--wait", hidden=True, help="Wait until the folder is a run's.")] = False,
     ui_origin: Annotated[
         str, typer.Option("--ui-origin", metavar="URL", help="Address of a FreqUI whose pages may use freqtrade's "
-                          "roads, such as http://localhost:3000. Others may not.")
+                          "endpoints, such as http://localhost:3000. Others may not.")
     ] = "",
     as_json: JsonOption = False,
 ) -> None:

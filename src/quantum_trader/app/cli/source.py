@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
 
 from quantum_trader.app.cli.options import JsonOption, StateOption
 from quantum_trader.domain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from quantum_trader.app.runs.signal_mapping import OutsideSignal
 
 _OWN_NAMES: Final = ("ensemble", "model", "pilot", "person")  # under which the run counts its own
 
@@ -80,10 +83,12 @@ def list_command(state: StateOption, as_json: JsonOption = False) -> None:
         return
     for row in rows:
         n = counts.get(str(row["name"]), SourceCounts(refused={}))
-        refused = ", ".join(f"{reason} {count}" for reason, count in sorted(n.refused.items())) or "0"
+        refusals = n.refused
+        reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(refusals.items()))
         typer.echo(
             f"{row['name']}  {row['kind']}  {row['id']}  {'revoked' if row['revoked'] else 'valid'}  received "
-            f"{n.received}, accepted {n.accepted}, duplicates {n.duplicates}, expired {n.expired}, refused: {refused}"
+            f"{n.received}, accepted {n.accepted}, duplicates {n.duplicates}, expired {n.expired}, "
+            f"refused {sum(refusals.values())}{f' ({reasons})' if reasons else ''}"
         )
     if not rows:
         typer.echo("no source yet; `quantum-trader source new NAME` makes one")
@@ -116,8 +121,7 @@ def try_command(
     if as_json:
         typer.echo(msgspec.json.encode(signal).decode())
         return
-    for key, value in msgspec.to_builtins(signal).items():
-        typer.echo(f"{key}: {', '.join(value) if isinstance(value, (list, tuple)) else value}")
+    typer.echo("\n".join(_signal_lines(signal)))
 
 
 @app.command("revoke")
@@ -140,6 +144,18 @@ def revoke_command(
                 typer.echo(f"source {ended.name} ({ended.id}) is revoked")
             return
     raise ConfigError(f"NAME {name!r}: no valid source has this name or id; `quantum-trader source list` shows them")
+
+
+def _signal_lines(signal: OutsideSignal) -> list[str]:
+    """What a signal says, a line a field; fields that it does not state are left out."""
+    from quantum_trader.domain.clock import iso
+
+    told = {key: value for key, value in msgspec.to_builtins(signal).items() if value not in ("", 0.0, 0)}
+    if signal.sent_ns:
+        told["sent_ns"] = iso(signal.sent_ns)
+    names = {"sent_ns": "sent", "max_lag_s": "may be old, s"}
+    told["ignored"] = ", ".join(signal.ignored) or "nothing"
+    return [f"{names.get(key, key)}: {value}" for key, value in told.items()]
 
 
 def _folder(state: Path) -> Path:

@@ -21,7 +21,10 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Tokens of th
 def new_command(
     state: StateOption,
     role: Annotated[
-        str, typer.Option("--role", metavar="ROLE", help="viewer reads, trader stops and closes, owner sets.")
+        str, typer.Option(
+            "--role", metavar="ROLE",
+            help="viewer reads; trader also halts, stops and sends signals; owner also changes gates and pilot.",
+        )
     ] = "viewer",
     name: Annotated[str, typer.Option("--name", help="Who gets it; stands in the records of what it changes.")] = "",
     as_json: JsonOption = False,

@@ -88,7 +88,10 @@ class BarFolder:
             found = path.stat()
         except OSError as error:
             self._stamps.pop(symbol, None)
-            raise DataError(f"{path}: {error.strerror}; there are no bars of {symbol}") from None
+            raise DataError(
+                f"--data {self._root}: has no {self._interval} bars of {symbol} ({error.strerror}); add them with "
+                "`quantum-trader data download` or `data import`"
+            ) from None
         stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
         if stamp == self._stamps.get(symbol):
             return ()

@@ -89,4 +89,4 @@ def why_not_reached(host: str, port: int, allowed: tuple[AllowedAddress, ...]) -
         return "a connection to a name that was not resolved first"
     if is_public(address) or any(one.ip == str(address) and one.port in (0, port) for one in allowed):
         return ""
-    return f"{address} port {port} is in a local, private or reserved network"
+    return f"{address} port {port} is in a local, private or reserved network, and is not in `allow` of the settings"

@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from quantum_trader.app.runs.outside_intents import SizedIn
-from quantum_trader.app.runs.signal_bodies import FieldValue, SignalRefused
+from quantum_trader.app.runs.signal_bodies import REDACTED, FieldValue, SignalRefused
 from quantum_trader.app.runs.signal_sources import FIELD_NAMES, SignalAction, SizeRule, SourceSettings
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.errors import InputError, brief
@@ -135,8 +135,10 @@ class _Body:
         return number_of(name, value, below) if value is not None else 0.0
 
     def unread(self) -> tuple[str, ...]:
-        """Names of the fields that nothing has looked at; those that hold a secret are among them by name alone."""
-        return tuple(sorted(name[:60] for name in self._fields if name not in self._read)[:50])
+        """Names of the fields that nothing has looked at; a field that held the secret is not among them."""
+        return tuple(sorted(
+            name[:60] for name, value in self._fields.items() if name not in self._read and value != REDACTED
+        )[:50])
 
 
 def _refuse(name: str, value: object, hint: str, reason: str = "bad_value") -> NoReturn:
