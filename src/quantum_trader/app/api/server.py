@@ -18,6 +18,7 @@ from quantum_trader.app.api.access import Access, AccessSettings, check_exposure
 from quantum_trader.app.api.control_endpoints import Control
 from quantum_trader.app.api.endpoints import Endpoint, create_app
 from quantum_trader.app.api.lab_endpoints import lab_endpoints
+from quantum_trader.app.api.pages import page_routes
 from quantum_trader.app.api.read_endpoints import read_endpoints
 from quantum_trader.app.api.reader import RunReader
 from quantum_trader.app.api.stopping import Stopper
@@ -59,6 +60,7 @@ def app_of(folder: Path, access: AccessSettings, now_ns: Callable[[], int] = tim
     reader = RunReader(folder, now_ns)
     app = create_app(TITLE, _ABOUT, endpoints_of(reader, Stopper(folder, now_ns)), allowed, __version__)
     app.router.routes.append(WebSocketRoute(PATH, Stream(reader, allowed).serve))
+    app.router.routes.extend(page_routes())
     return app
 
 
