@@ -12,7 +12,7 @@ VENUE  ?= paper
 MODEL  ?= trend
 PILOT  ?= bundled
 
-.PHONY: run test test-node test-all pythons bench check docs web clean
+.PHONY: run test test-node test-all pythons bench check docs web wheels clean
 
 # Replay the bundled recording (BTC ETH EOS LTC XRP, two years) under the policy in OBSERVE, report, and compare with holding
 # and with each profile enforced. It leaves its state and journal in build/last-run, where the next `make run` starts anew, and
@@ -70,6 +70,10 @@ docs: $(VENV)/.dev
 	$(BIN)/python tools/make_decisions_index.py
 	$(BIN)/python tools/make_metric_reference.py
 	$(BIN)/python tools/make_api_reference.py
+
+# Two wheels in dist/: the whole program, and quantum-trader-policy, its policy as a library that needs msgspec alone.
+wheels: $(VENV)/.dev
+	$(BIN)/python tools/make_wheels.py
 
 # Build the dashboard from web/ into the package; needs Node.js, which running it does not.
 web: web/node_modules/.made

@@ -54,6 +54,16 @@ def read(out: str, folder: Path) -> bool:
     return "signals@" in (page.read_text() if page.is_file() else out)
 
 
+def listed(out: str, _folder: Path) -> bool:
+    """The metrics of the journal, or those of a group that functions compute."""
+    return ("win_rate" in out and "max_drawdown" in out) or "window_gate_mean" in out
+
+
+def explained(out: str, _folder: Path) -> bool:
+    """The SQL of a metric with its value, or the function that computes it."""
+    return ("select " in out and "win_rate@all" in out) or ("Computed by " in out and "Again: quantum-" in out)
+
+
 # What a person looks for in the answer of each command.
 LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("trace", "show"): has("tr00000004", "signal", "decision"),
@@ -70,8 +80,8 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("config", "show"): has("start_equity", "profile"),
     ("config", "check"): has("run.toml"),
     ("shadows",): has("all refused"),
-    ("metrics", "list"): has("win_rate", "max_drawdown"), ("metrics", "show"): has("samples"),
-    ("metrics", "compute"): has("metrics, ", "without data"), ("metrics", "explain"): has("select ", "win_rate@all"),
+    ("metrics", "list"): listed, ("metrics", "show"): has("samples", "value"),
+    ("metrics", "compute"): has("metrics, ", "without data"), ("metrics", "explain"): explained,
     ("gates", "advice"): has("thresholds tried"), ("insight",): read,
     ("rollout", "status"): has("signal_filter", "exit_mode"),
     ("rollout", "promote"): has("signal_filter"),
@@ -112,14 +122,22 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
         [("gates", name) for name in ("show", "set", "enforce", "observe", "history", "targets", "defaults")],
         "tests/app/test_cli_gates.py",
     ),
+    **dict.fromkeys([("source", name) for name in ("new", "list", "try", "revoke")],
+                    "tests/app/api/test_signal_endpoints.py"),
     ("trials", "summary"): "tests/app/test_trials_cli.py", ("trials", "list"): "tests/app/test_trials_cli.py",
     ("trials", "show"): "tests/app/test_trials_cli.py",
     ("model", "train"): "tests/app/test_model_train.py",
     ("council", "run"): "tests/app/test_council_cli.py", ("council", "cost"): "tests/app/test_council_cli.py",
     ("council", "models"): "tests/app/test_council_cli.py",
+    **dict.fromkeys([("notify", name) for name in ("run", "test", "list", "set")], "tests/app/notify"),
     ("why",): "tests/app/test_why.py", ("why-not",): "tests/app/test_why.py",
     ("pilot", "evaluate"): "tests/app/test_pilot_evaluate.py",
     ("pilot", "walk-forward"): "tests/app/test_pilot_evaluate.py",
+    **dict.fromkeys(
+        [("guard", name) for name in ("serve", "mode", "resume", "report", "status")],
+        "tests/app/guard/test_guard_server.py",
+    ),
+    ("guard", "freqtrade"): "tests/app/guard/test_freqtrade_veto.py",
 }
 NEEDS = (  # a store, a file, hours, a server, a trained model
     "--data ", "--intents ", "--speed ", "--venue ", " my_data", " live-run", " gates.yaml", " observed.toml",

@@ -13,7 +13,7 @@ TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference-metrics.md
 HEAD = """# Metrics
 
 Made by `make docs` from the catalogue `src/quantum_trader/data/metrics.yaml`; [how metrics work](concepts-metrics.md).
-`quantum-trader metrics explain ID` prints the SQL of each one.
+`quantum-trader metrics explain ID` prints the SQL of each one, or the named function that computes it.
 
 *better*: which way is good. *by*: what a metric can be asked by beside the day. *target*: a value that is good.
 *alarm*: when `quantum-trader metrics alerts` says so.
@@ -32,6 +32,11 @@ def alarm(rule: AlertRule | None, metric: Metric) -> str:
     return f"{' or '.join(limits)}{least}, every {rule.cooldown_hours:g} h"
 
 
+def made_by(metric: Metric) -> str:
+    """The function that computes a metric without SQL."""
+    return f" Computed by `{metric.function}`." if metric.function else ""
+
+
 def rows(catalogue: Catalogue, group: str) -> list[str]:
     """The table of one group."""
     found = ["| id | what it is | unit | better | by | target | alarm |", "|---|---|---|---|---|---|---|"]
@@ -39,8 +44,8 @@ def rows(catalogue: Catalogue, group: str) -> list[str]:
         if one.group == group:
             target = "" if one.target is None else metric_text(one.target, one.unit)
             found.append(
-                f"| `{one.id}` | {one.title}. {one.meaning} | {one.unit} | {one.direction} | {', '.join(one.by)} | "
-                f"{target} | {alarm(one.alert, one)} |"
+                f"| `{one.id}` | {one.title}. {one.meaning}{made_by(one)} | {one.unit} | {one.direction} | "
+                f"{', '.join(one.by)} | {target} | {alarm(one.alert, one)} |"
             )
     return found
 
@@ -55,6 +60,9 @@ def reference() -> str:
     parts += [
         f"| `{name}` | {one.meaning} | {', '.join(one.dimensions)} |" for name, one in catalogue.relations.items()
     ]
+    parts += ["\n## Sources\n", "What named functions compute metrics from.\n"]
+    parts += ["| source | what it is | again |", "|---|---|---|"]
+    parts += [f"| `{name}` | {one.meaning} | `{one.command}` |" for name, one in catalogue.sources.items()]
     return "\n".join(parts) + "\n"
 
 

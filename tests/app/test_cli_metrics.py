@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.lab.insights.insight_runs import run_into
 from tests.lab.metrics.independent import DAY_NS
 from tests.lab.metrics.invented_run import InventedRun
 from typer.testing import CliRunner, Result
 
 from quantum_trader.app.cli.main import app
+from quantum_trader.app.runs.named_figures import computation_of
 from quantum_trader.journal.lake import Lake
-from quantum_trader.lab.metrics.catalogue import load_catalogue
+from quantum_trader.lab.insights.aggregator import InsightAggregator
+from quantum_trader.lab.metrics.catalogue import catalogue_text, load_catalogue
+from quantum_trader.models.gate_tables import own_yaml, plain_yaml
 
 OWN = """
 relations:
@@ -100,12 +104,45 @@ def test_the_explained_sql_is_answered_by_the_journal(state: Path) -> None:
     assert "Profit and loss (pnl_total): Sum of what the trades made" in printed
 
 
+def test_a_metric_without_sql_names_its_function_and_has_its_values(tmp_path: Path) -> None:
+    """What the function computes, from what, the command that calls it; by day and gate what the insight has."""
+    run_into(tmp_path)
+    day = ("--state", str(tmp_path), "--day", "2019-03-26")
+    words = ("explain", "window_gate_mean", *day)
+    found = document(*words, "--where", "gate=cost")
+    assert (found["sql"], found["function"]) == (None, "lab.shadows.analysis.analyse")
+    assert found["computes"].startswith("Judge the refused among *signals*")
+    assert found["command"] == "quantum-trader insight --state DIR --day DATE --json"
+    insight = InsightAggregator(tmp_path).get_daily_insights("2019-03-26")
+    figure = insight.figures["window_gate_mean@2019-03-26|gate=cost"]
+    assert [one["value"] for one in found["values"]] == [figure.value]
+    printed = asked(*words).stdout
+    assert "Computed by lab.shadows.analysis.analyse" in printed
+    assert f"window_gate_mean@2019-03-26|gate=cost: {figure.text}" in printed
+    shown = document("show", "--group", "insights", *day)["values"]
+    assert {"window_signals", "open_halts", "window_gate_mean"} <= {one["metric"] for one in shown}
+    assert "open_halts" not in {one["metric"] for one in document("show", *day)["values"]}
+
+
+def test_every_named_function_exists_and_says_what_it_computes() -> None:
+    """A renamed function would leave a metric that nobody can compute again."""
+    catalogue = load_catalogue()
+    named = [one for one in catalogue.metrics.values() if one.function]
+    assert len(named) >= 15
+    assert [one.id for one in named if not computation_of(catalogue, one).computes] == []
+
+
+def test_the_catalogue_of_the_program_stands_the_checks_of_a_catalogue_of_ones_own() -> None:
+    """It is read without them, for speed: no key twice, no alias, and the same content."""
+    assert own_yaml(catalogue_text()) == plain_yaml(catalogue_text())
+
+
 def test_compute_says_how_many_values_there_are(state: Path) -> None:
     """With those without data, and the hash of all of them; the document has each one."""
     line = asked("compute", "--state", str(state)).stdout
     found = document("compute", "--state", str(state))
     empty = len([one for one in found["values"] if one["value"] is None])
-    assert re.match(rf"132 metrics, 3 days: {len(found['values']):,} values, {empty:,} of them without data", line)
+    assert re.match(rf"140 metrics, 3 days: {len(found['values']):,} values, {empty:,} of them without data", line)
     assert found["content_hash"][:16] in line
     assert {one["day"] for one in found["values"]} == {"all", "2026-10-05", "2026-10-06", "2026-10-07"}
 
@@ -135,6 +172,8 @@ def test_an_own_catalogue_adds_metrics(state: Path, tmp_path: Path) -> None:
     (("explain", "win_rate", "--where", "symbol"), "--where 'symbol': write it as symbol=BTCUSDT"),
     (("explain", "win_rate", "--where", "gate=cost"), "cannot be asked by it; choose from mode, symbol"),
     (("explain", "win_rate", "--day", "yesterday"), "write it as 2026-11-27"),
+    (("explain", "refusals", "--where", "mode=scalp"), "refusals cannot be asked by it; choose from gate"),
+    (("explain", "refusals", "--state", "{state}"), "--day all: refusals is a figure of one day; give --day DATE"),
     (("list", "--group", "gate"), "choose from performance"),
     (("show", "--by", "gate", "--metric", "win_rate", "--state", "{state}"), "--by 'gate': choose from mode"),
     (("show", "--state", "{state}", "--day", "2031-01-01"), "no event of the days asked for"),
@@ -152,12 +191,16 @@ def test_what_cannot_be_done_is_said(state: Path, words: tuple[str, ...], told: 
     (("of: sides", "of: side"), "of = 'side': there is none of that name; did you mean sides?"),
     (("by: [symbol]", "by: [mode]"), "by = 'mode': sides has no such dimension"),
     (("interval: wilson", "interval: means"), "interval = 'means': choose wilson, mean or share"),
+    (("value: avg(case when side = 'LONG' then 1.0 else 0.0 end)", ""), "give value (SQL) or function (a dotted name)"),
+    (("value: avg(case when side = 'LONG' then 1.0 else 0.0 end)", "function: mine"), "write it as lab.sharpe."),
+    (("value: avg(case when side = 'LONG' then 1.0 else 0.0 end)", "function: lab.edges.edges_of"),
+     "of = 'sides': there is none of that name"),
     (("unit: share", "unit: percent"), "metrics[0] (long_share): Invalid enum value 'percent'"),
     (("nouns: [share of long trades]", "nouns: []"), "nouns: name at least one"),
     (("id: long_share", "id: Long"), "an id is of 2 to 48 lower-case letters"),
     (("from trades", "from {sides}"), "relations.sides.sql: {sides}: stands inside itself"),
     (("from trades", "from {nowhere}"), "{nowhere}: there is none of that name"),
-    (("relations:", "relation:"), "write relations: and metrics:"),
+    (("relations:", "relation:"), "write relations:, sources: and metrics:"),
     (("sql: select day, ts_ns, symbol, side from trades", "sql: ''"), "relations.sides.sql: is empty"),
 ])
 def test_a_catalogue_with_a_fault_is_refused(tmp_path: Path, change: tuple[str, str], told: str) -> None:

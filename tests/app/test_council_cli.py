@@ -151,3 +151,12 @@ def test_the_default_council_has_seven_analysts_and_a_judge() -> None:
     assert found.judge is not None
     assert found.judge.name == "Claude Opus"
     assert found.budget_usd_month == 12.0
+
+
+@pytest.mark.parametrize("month", ["2026-13", "november", "2026-1"])
+def test_a_month_that_is_none_is_refused(tmp_path: Path, month: str) -> None:
+    """Instead of a month in which nothing was spent."""
+    result = CliRunner().invoke(app, ["cost", "--council", str(tmp_path), "--month", month])
+
+    assert isinstance(result.exception, InputError)
+    assert f"--month '{month}'" in str(result.exception)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from quantum_trader.app.report.html import html_report
 from quantum_trader.app.runs import journal_commands
 from quantum_trader.app.runs.intent_file import IntentFile, read_intents
 from quantum_trader.app.runs.local import run_over_local_venue
-from quantum_trader.app.runs.outside_intents import IntentRequest, OutsideIntents, request_intent
+from quantum_trader.app.runs.outside_intents import IntentRequest, OutsideIntents, SizedIn, request_intent
 from quantum_trader.app.runs.replay import Run, run
 from quantum_trader.app.runs.results import RunOptions, RunStats
 from quantum_trader.app.settings import RunSettings, load_settings
@@ -377,6 +378,86 @@ def test_a_running_replay_takes_an_intent_from_its_folder(tmp_path: Path) -> Non
 
     run(settings("2018-01-01", "2018-01-14"), RunOptions(state_dir=state), pace=pace)
     assert topics(state).count("intent.received") == 1
+
+
+def test_sizes_are_made_of_the_account_as_it_is_and_the_journal_repeats_them_byte_for_byte(tmp_path: Path) -> None:
+    """Quote, shares of equity, margin and the risk: each is a quantity on record, and a replay needs no account."""
+    state = tmp_path / "state"
+    sizes = {
+        400: {"sized_in": SizedIn.QUOTE, "qty": 500.0}, 430: {"closes": True, "qty": 0.0},
+        500: {"sized_in": SizedIn.EQUITY_PCT, "qty": 4.0, "stop_pct": 2.0}, 530: {"closes": True, "qty": 0.0},
+        600: {"sized_in": SizedIn.MARGIN_PCT, "qty": 2.0, "side": Side.SHORT, "stop_pct": 2.0},
+        620: {"closes": True, "qty": 0.0, "side_only": True},  # a long, and the position is short
+        630: {"closes": True, "qty": 0.0, "side_only": True, "side": Side.SHORT},
+        650: {"sized_in": SizedIn.RISK, "qty": 0.0},
+    }
+    seen = [0]
+
+    def pace(_: int) -> None:
+        seen[0] += 1
+        if changes := sizes.get(seen[0]):
+            request_intent(state, request(intent_id=f"tv-{seen[0]}", source="tv", **changes))
+
+    run(settings("2018-01-01", "2018-01-20"), RunOptions(state_dir=state), pace=pace)
+    lines = [msgspec.json.decode(line) for line in (state / "records.jsonl").read_bytes().splitlines()]
+    taken = {one["data"]["intent_id"]: one for one in lines if one["topic"] == "intent.received"}
+    assert sorted(taken) == sorted(f"tv-{number}" for number in sizes if number != 620)
+    data = {name: one["data"] for name, one in taken.items()}
+    assert data["tv-400"]["qty"] * data["tv-400"]["reference_price"] == pytest.approx(500.0)
+    share, margin = (data[name]["qty"] * data[name]["reference_price"] for name in ("tv-500", "tv-600"))
+    assert share == pytest.approx(400.0, rel=0.2)  # of an account that began with 10,000
+    assert margin == pytest.approx(2.5 * share, rel=0.1)  # 2 % at a leverage of 5
+    assert data["tv-600"]["stop_price"] == pytest.approx(1.02 * data["tv-600"]["reference_price"])
+    assert data["tv-650"]["qty"] > 10.0 * data["tv-500"]["qty"]
+    traded = {one["data"]["intent_id"]: one["data"] for one in lines if one["topic"] == "trade.intent"}
+    assert {"tv-400", "tv-650"} <= set(traded)  # the signals of the run hold the symbol at the other moments
+    assert traded["tv-650"]["qty"] < data["tv-650"]["qty"]  # no more than the risk of a signal
+    assert {one["data"]["model"] for one in lines if one["topic"] == "trade.closed"} >= {"tv"}
+    days = sorted({one["ts_ns"] // NS_PER_DAY for one in taken.values()})
+    for number in days:
+        day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=number)).date().isoformat()
+        proof = journal_commands.replay(state, day)
+        assert proof.identical, proof.difference
+
+
+@pytest.mark.parametrize("reverses", [True, False])
+def test_a_reversal_closes_first_and_opens_once_the_position_is_gone(
+    reverses: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two intents on record, one order to open; without the setting the position is closed and nothing opens."""
+    monkeypatch.setattr("quantum_trader.app.runs.replay._LOOK_EVERY", 1)
+    state = tmp_path / "state"
+    seen = [0]
+    sent = {
+        417: request(intent_id="tv-1", source="tv", qty=500.0, sized_in=SizedIn.QUOTE),
+        420: request(
+            intent_id="tv-2", source="tv", qty=300.0, sized_in=SizedIn.QUOTE, side=Side.SHORT, reverses=reverses
+        ),
+    }
+
+    def pace(_: int) -> None:
+        seen[0] += 1
+        if one := sent.get(seen[0]):
+            request_intent(state, one)
+
+    run(settings("2018-01-01", "2018-01-10"), RunOptions(state_dir=state), pace=pace)
+    lines = [msgspec.json.decode(line) for line in (state / "records.jsonl").read_bytes().splitlines()]
+    told = [
+        (one["topic"], one["data"]["intent_id"]) for one in lines
+        if one["topic"] in ("intent.received", "trade.intent", "trade.failed")
+        and one["data"]["intent_id"].startswith("tv-")
+    ]
+    began = [("intent.received", "tv-1"), ("trade.intent", "tv-1")]
+    if reverses:
+        ended = [("intent.received", "tv-2-close"), ("intent.received", "tv-2"), ("trade.intent", "tv-2")]
+    else:
+        ended = [("intent.received", "tv-2"), ("trade.failed", "tv-2")]
+    assert told == began + ended
+    exits = [one["data"]["exit_reason"] for one in lines if one["topic"] == "trade.closed" and
+             one["data"]["model"] == "tv"]
+    assert exits[0] == ("INTENT" if reverses else "SIGNAL_FLIP")
+    day = datetime.fromtimestamp(lines[-1]["ts_ns"] / 1e9, UTC).date().isoformat()
+    assert journal_commands.replay(state, day).identical
 
 
 def test_a_damaged_line_of_the_folder_is_passed_over(tmp_path: Path) -> None:

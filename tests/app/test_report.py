@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -90,6 +91,18 @@ def test_every_part_is_there(page: str) -> None:
                  "Trades by symbol", "Trades by exit", "Costs", "Halts", "Open at the end", "Data", "Settings and run"):
         assert part in headings
     assert read(page).count["svg"] >= 6
+
+
+def test_the_page_has_the_insight_of_the_run() -> None:
+    """Its sentences, its advice, and every figure with its id, as the terminal has them."""
+    report = build_report(facts(), STATS)
+    page = html_report(report)
+
+    assert "Insight of the whole run" in read(page).headings
+    for section in report["insight"]["sections"]:
+        assert all(escape(one["text"]) in page for one in section["sentences"])
+    assert all(escape(key) in page for key in report["insight"]["figures"])
+    assert "Insight of" not in html_report({**report, "insight": None})
 
 
 def test_text_from_outside_is_escaped() -> None:

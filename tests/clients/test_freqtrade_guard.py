@@ -18,6 +18,7 @@ import pytest
 from tests.clients.environment import ROOT, environment
 from tests.clients.serving import SCRIPTS, START_NS, Served, minutes, serve
 from tests.clients.test_freqtrade import FIRST, HERE, LIMITS, SPEED, configuration, market, rows, trade_for_an_hour
+from tools.make_wheels import POLICY, build
 
 from quantum_trader.domain.clock import NS_PER_MINUTE
 from quantum_trader.venues.local.clock import MarketClock
@@ -30,10 +31,10 @@ WHOLE, PART = "20171015-20190925", "20190301-20190501"
 FAILING = ("FailingLoop", "FailingStake", "FailingConfidence")
 
 
-def guarded_environment() -> dict[str, str]:
-    """Return what freqtrade needs to find the guard and the example."""
+def guarded_environment(source: Path = ROOT / "src") -> dict[str, str]:
+    """Return what freqtrade needs to find the guard, in *source*, and the example."""
     return {
-        "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "src", EXAMPLES, HERE))), "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(map(str, (source, EXAMPLES, HERE))), "PATH": os.environ["PATH"],
         "TZ": "UTC", "HOME": os.environ.get("HOME", "/"), "ORCH_PROFILE": "SAFE",
     }
 
@@ -52,14 +53,14 @@ def write_candles(python: Path, folder: Path) -> None:
 
 
 def backtest(
-    python: Path, config: Path, folder: Path, span: str, strategies: tuple[str, ...]
+    python: Path, config: Path, folder: Path, span: str, strategies: tuple[str, ...], source: Path = ROOT / "src"
 ) -> tuple[dict[str, Any], str]:
     """Run freqtrade's backtest of *strategies*; return the trades of each, and the log."""
     done = subprocess.run(
         [str(python.parent / "freqtrade"), "backtesting", "--config", str(config), "--strategy-list", *strategies,
          "--strategy-path", str(GUARDS), "--timeframe", "1h", "--cache", "none", "--export", "trades",
          "--timerange", span],
-        cwd=folder, env=guarded_environment(), capture_output=True, text=True, timeout=1_500, check=False,
+        cwd=folder, env=guarded_environment(source), capture_output=True, text=True, timeout=1_500, check=False,
     )
     log = re.sub(r"\s*\n\s*", " ", done.stdout + done.stderr)  # freqtrade wraps its lines
     assert done.returncode == 0, log[-6_000:]
@@ -116,6 +117,22 @@ def test_a_second_backtest_is_the_first_and_a_guard_that_fails_trades_nothing(tm
     for reason in ("No space left on device", "could not convert string to float", "the guard failed: 'ETH/USDT:USDT'"):
         assert reason in log
     assert not list(tmp_path.glob("policy*"))
+
+
+@pytest.mark.long
+def test_the_guard_runs_from_the_small_package(tmp_path: Path) -> None:
+    """freqtrade with quantum-trader-policy beside it, and nothing else of this program, makes the same trades."""
+    python, site = environment(HERE / "requirements.txt"), tmp_path / "site"
+    with zipfile.ZipFile(build(POLICY, tmp_path / "dist")) as wheel:
+        wheel.extractall(site)
+    write_candles(python, tmp_path)
+    with serve(minutes([1.0] * 60)) as served:
+        config = backtest_configuration(served, tmp_path)
+        trades, log = backtest(python, config, tmp_path, PART, ("Guarded",), site)
+        whole, _ = backtest(python, config, tmp_path, PART, ("Guarded",))
+    assert told(trades["Guarded"]) == told(whole["Guarded"]) != []
+    assert "policy guard: profile SAFE" in log
+    assert not (site / "quantum_trader" / "app").exists()
 
 
 @pytest.mark.long

@@ -22,13 +22,13 @@ from quantum_trader.market.performance import (
     TAG,
     TRADES,
     WINDOW,
-    SymbolPerformance,
     record_shadow,
     record_trade,
     reset_row,
     upper_bound,
 )
 from quantum_trader.market.published import SymbolPerformanceManager
+from quantum_trader.market.symbol_performance import SymbolPerformance
 
 
 def after(*results: float) -> SymbolPerformance:

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from quantum_trader.policy import Direction, MarketState, Trend, VolLevel
-from quantum_trader.policy.freqtrade import PolicyGuard, overall
-from quantum_trader.policy.pair_market import PairMarket
+from quantum_trader.policy.freqtrade import PolicyGuard
+from quantum_trader.policy.pair_market import PairMarket, overall
 from quantum_trader.policy.profiles import load_profile
 
 START = datetime(2024, 3, 1, tzinfo=UTC)

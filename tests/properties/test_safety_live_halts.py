@@ -33,7 +33,7 @@ from quantum_trader.domain.trading import OrderRequest, OrderUpdate
 from quantum_trader.live.inputs import FundingRateReceived, HealthChanged
 from quantum_trader.venues.binance import safety
 from quantum_trader.venues.binance.clock import VenueClock
-from quantum_trader.venues.binance.endpoints import Endpoint, endpoint
+from quantum_trader.venues.binance.endpoints import BinanceEndpoint, endpoint
 from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.keys import ApiKeys, Secret
 from quantum_trader.venues.binance.rest import Rest
@@ -291,7 +291,7 @@ def test_16_real_keys_never_go_to_another_address(tmp_path: Path, monkeypatch: p
         with pytest.raises(ConfigError, match="has its own"):
             endpoint("binance-live", address)
         with pytest.raises(ConfigError, match="address is fixed"):
-            Endpoint(name="binance-live", rest=address, streams=address.replace("http", "ws"))
+            BinanceEndpoint(name="binance-live", rest=address, streams=address.replace("http", "ws"))
         assert not visited()
 
 
@@ -301,7 +301,7 @@ def test_16_the_local_endpoint_stays_on_this_machine(address: str) -> None:
     with pytest.raises(ConfigError, match="this machine"):
         endpoint("local", address)
     with pytest.raises(ConfigError, match=r"loopback|this machine"):
-        Endpoint(name="local", rest=address, streams=address)
+        BinanceEndpoint(name="local", rest=address, streams=address)
 
 
 def test_16_a_key_follows_no_redirect_and_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The indicators of trend and volatility, one step a bar: exponential mean, true range, ATR, ADX, regime, levels.
+"""Indicators of trend and volatility, one step a bar: means, true range, ATR, ADX, regime, levels.
 
 They need no array library, so that the policy as a library can measure a market. ``market.indicators`` has the other
 indicators and the batch forms; the conventions of a step, its cells and its warm-up are stated there.
@@ -37,6 +37,7 @@ class Cells(Protocol):
 
 NAN: Final = math.nan
 EMA_SIZE: Final = 2
+ROLLING_HEAD: Final = 4  # cells before the ring: count, anchor, sum, sum of squares (or of products)
 ATR_SIZE: Final = 3
 ADX_SIZE: Final = 8
 LOW_VOL_RATIO: Final = 0.005  # ATR(14) / price of 4-hour bars below which volatility is LOW
@@ -152,3 +153,37 @@ def vol_level(ratio: float, high: float, extreme: float) -> int:
     if ratio >= high:
         return VOL_HIGH
     return VOL_LOW if ratio < LOW_VOL_RATIO else VOL_NORMAL
+
+
+def rolling_size(period: int) -> int:
+    """Cells of :func:`rolling_step`, and of market.indicators' slope_step and lag_step."""
+    return ROLLING_HEAD + period
+
+
+@scalar
+def rolling_step(state: Cells, at: int, x: float, period: int) -> tuple[float, float]:
+    """Return (mean, population standard deviation) of the last *period* values. Cells: count, anchor, sums, ring."""
+    count = int(state[at])
+    turn = count % period
+    place = at + ROLLING_HEAD + turn
+    old = state[place]
+    state[place] = x
+    state[at] = count + 1.0
+    if turn == 0:  # once a turn: sums afresh, as distances from a near value
+        state[at + 1] = x
+        state[at + 2] = 0.0
+        state[at + 3] = 0.0
+        for other in range(at + ROLLING_HEAD, at + ROLLING_HEAD + (period if count >= period else 1)):
+            distance = state[other] - x
+            state[at + 2] += distance
+            state[at + 3] += distance * distance
+    else:
+        new_distance = x - state[at + 1]
+        old_distance = old - state[at + 1] if count >= period else 0.0
+        state[at + 2] += new_distance - old_distance
+        state[at + 3] += new_distance * new_distance - old_distance * old_distance
+    if count + 1 < period:
+        return NAN, NAN
+    offset = state[at + 2] / period
+    variance = state[at + 3] / period - offset * offset
+    return state[at + 1] + offset, (math.sqrt(variance) if variance > 0.0 else 0.0)

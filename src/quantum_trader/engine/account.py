@@ -21,7 +21,7 @@ from quantum_trader.engine import stage
 from quantum_trader.engine.accounting import realised_pnl
 from quantum_trader.engine.books import Books
 from quantum_trader.market.jit import compiled
-from quantum_trader.market.performance import SymbolPerformance
+from quantum_trader.market.symbol_performance import SymbolPerformance
 from quantum_trader.policy.layout import MEM_DAY, MEM_PEAK
 from quantum_trader.policy.stability import scale_memory
 from quantum_trader.risk.governor import GOV_ROW_LEVEL, GOV_ROW_PEAK, empty_governor, scale_peak

@@ -219,6 +219,8 @@ class Engine:
             self.records.afterwards(market.record_regimes, now_ns)
         if level != level_before:
             halts.governor_moved(level_before, now_ns)
+        if halts.locks:
+            halts.end_locks(now_ns)
         if level or halts.in_force or account.loss_latched:
             halts.daily_loss_watched(now_ns)
             if halts.operator_is_due(now_ns, self.settings.operator_resume_hours):

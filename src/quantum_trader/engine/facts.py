@@ -155,12 +155,14 @@ class InputFailure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OperatorRequested(msgspec.Struct, frozen=True, kw_only=True):
-    """An operator's request: halt, resume or flatten."""
+    """An operator's request: halt, resume or flatten; lock or unlock, which are of one symbol."""
 
     action: str
     reason: str
     actor: str
     ts_ns: int
+    symbol: str | msgspec.UnsetType = msgspec.UNSET
+    until_ns: int | msgspec.UnsetType = msgspec.UNSET  # of a lock
 
 
 class CashAdjusted(msgspec.Struct, frozen=True, kw_only=True):

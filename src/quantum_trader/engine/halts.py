@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from quantum_trader.domain.clock import NS_PER_SECOND
+from quantum_trader.domain.clock import NS_PER_SECOND, iso
 from quantum_trader.domain.enums import GOV_EMERGENCY, GOVERNOR_CODES
 from quantum_trader.domain.errors import InputError
 from quantum_trader.engine.account import Account
@@ -33,6 +33,7 @@ DAILY_LOSS: Final = "daily_loss"
 GOVERNOR: Final = "governor"
 STREAK: Final = "streak"
 BAD_BARS: Final = "bad_bars"  # followed by the symbol
+LOCK: Final = "lock"  # followed by the symbol: a person keeps entries out of it until a time
 _ALSO: Final = "; also: "  # between the reasons of one halt
 _MOST_REASONS: Final = 8
 
@@ -43,6 +44,7 @@ class Halts:
     def __init__(self, records: Records, account: Account) -> None:
         self._records, self._account = records, account
         self.in_force: dict[str, str] = {}  # kind of halt -> its reason
+        self.locks: dict[str, int] = {}  # symbol -> when its lock ends
         self.flattening = False  # a flatten is in force: what opens or is adopted meanwhile is closed at once
         self.connected = True  # the venue can be reached
         self.inputs_written = True  # inputs can be written down before they are acted on
@@ -67,6 +69,8 @@ class Halts:
             return "daily loss limit reached"
         if symbol and (bad_bars := self.in_force.get(f"{BAD_BARS} {symbol}")):
             return bad_bars
+        if symbol and (locked := self.in_force.get(f"{LOCK} {symbol}")):
+            return locked
         if not self.inputs_written:
             return "inputs cannot be written"
         if not self.started:
@@ -151,6 +155,22 @@ class Halts:
         elif streak:
             self.end(STREAK, f"losing streak of {streak} ended: {reason}", now_ns)
 
+    def lock(self, symbol: str, until_ns: int, reason: str, now_ns: int) -> None:
+        """Keep entries out of *symbol* until the first bars at *until_ns* or later; a lock before it ends."""
+        self.unlock(symbol, "another lock takes its place", now_ns)
+        self.locks[symbol] = until_ns
+        self.begin(f"{LOCK} {symbol}", f"locked: {reason}", f"at {iso(until_ns)}", now_ns)
+
+    def unlock(self, symbol: str, reason: str, now_ns: int) -> None:
+        """End the lock of *symbol*; nothing where there is none."""
+        if self.locks.pop(symbol, None) is not None:
+            self.end(f"{LOCK} {symbol}", reason, now_ns)
+
+    def end_locks(self, now_ns: int) -> None:
+        """End every lock whose time is over."""
+        for symbol in [symbol for symbol, until_ns in self.locks.items() if until_ns <= now_ns]:
+            self.unlock(symbol, "its time is over", now_ns)
+
     # ------------------------------------------------------------------ limits and health
 
     def governor_moved(self, before: int, now_ns: int) -> None:
@@ -203,13 +223,15 @@ class Halts:
     def state(self) -> dict[str, Any]:
         """Everything needed to continue, as plain values."""
         return {
-            "in_force": dict(self.in_force), "flattening": self.flattening, "connected": self.connected,
-            "health": self.health, "health_reason": self._health_reason, "started": self.started,
+            "in_force": dict(self.in_force), "locks": dict(self.locks), "flattening": self.flattening,
+            "connected": self.connected, "health": self.health, "health_reason": self._health_reason,
+            "started": self.started,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from :meth:`state`."""
         self.in_force = dict(state["in_force"])
+        self.locks = dict(state.get("locks", {}))  # a state of before there were any has none
         self.flattening, self.connected, self.started = state["flattening"], state["connected"], state["started"]
         self.health, self._health_reason = state["health"], state["health_reason"]
 

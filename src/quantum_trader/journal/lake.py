@@ -11,7 +11,7 @@ import re
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime
 from functools import partial
@@ -36,7 +36,16 @@ from quantum_trader.journal.publish import without
 from quantum_trader.journal.ring import WORD_BOOT, EventChunk, Ring, boot_id
 from quantum_trader.journal.schema import JSON, EventColumn, shape_of
 from quantum_trader.journal.segments import Damage, read_segment, segment_parts, segments_of
-from quantum_trader.journal.views import LISTED, SUMMARIES, View, nearest_view, quoted, select_of, views
+from quantum_trader.journal.views import (
+    LISTED,
+    SUMMARIES,
+    View,
+    empty_select,
+    nearest_view,
+    quoted,
+    select_of,
+    views,
+)
 
 JOURNAL: Final = "journal"  # the folder of the journal in a state folder
 _BY_THE_QUERY: Final = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)  # not by damage
@@ -177,6 +186,18 @@ def _logged(directory: Path, durable: dict[str, int], damage: list[Damage]) -> l
                 reached.add(producer)
                 break
     return found
+
+
+def _waiting_kinds(found: Snapshot) -> dict[str, int]:
+    """The events of *found* that are in no part yet, by kind."""
+    out: dict[str, int] = {}
+    for _, kinds, chunk in found.chunks:
+        kind_numbers = (chunk.records["word"] >> np.uint64(32)) & np.uint64(0xFFFF)
+        numbers, totals = np.unique(kind_numbers, return_counts=True)
+        for number, total in zip(numbers.tolist(), totals.tolist(), strict=True):
+            name = kind_name(kinds, number)
+            out[name] = out.get(name, 0) + total
+    return out
 
 
 QueryParams = Sequence[Any] | Mapping[str, Any] | None
@@ -337,7 +358,9 @@ class Lake:
         connection.execute("set allowed_paths = ?", [[self._path(part) for part in parts]])
         connection.execute("set enable_external_access = false")
         events = f"create view events as {' union all '.join(self._selects(parts, found.manifest))}"
-        for statement in (events, *self._views(query, parts, found.manifest), "set lock_configuration = true"):
+        waiting = _waiting_kinds(found).keys()
+        shown = self._views(query, parts, waiting, found.manifest)
+        for statement in (events, *shown, "set lock_configuration = true"):
             connection.execute(statement)
         return connection
 
@@ -374,28 +397,44 @@ class Lake:
         paths = ", ".join(_quoted(self._path(part)) for part in parts)
         return f"read_parquet([{paths}], hive_partitioning = {hive})"
 
-    def _views(self, query: str, parts: list[Part], manifest: Manifest) -> Iterator[str]:
-        """Statements that make the views whose names stand in *query*: binding all of them would open every kind."""
+    def _views(
+        self, query: str, parts: list[Part], waiting: Collection[str], manifest: Manifest
+    ) -> Iterator[str]:
+        """Statements that make the views whose names stand in *query*: binding all of them would open every kind.
+
+        *waiting*: the kinds of the events that are in no part yet.
+        """
         words = set(_WORD.findall(query.lower()))
         summaries = [name for name in SUMMARIES if name in words]
         wanted = words.union(*(SUMMARIES[name][1] for name in summaries))
+        by_kind: dict[str, list[Part]] = defaultdict(list)
+        for part in parts:
+            by_kind[part.kind].append(part)
         for view in views():
             if view.name in wanted:
-                selects = [one for kind in view.kinds for one in self._of_kind(view, kind, parts, manifest)]
-                yield f"create view {quoted(view.name)} as {' union all '.join(selects)}"
+                selects = [
+                    one for kind in view.kinds
+                    for one in self._of_kind(view, kind, by_kind.get(kind, []), kind in waiting, manifest)
+                ]
+                yield f"create view {quoted(view.name)} as {' union all '.join(selects) or empty_select(view)}"
         for name in summaries:
             yield f"create view {name} as {SUMMARIES[name][0]}"
 
-    def _of_kind(self, view: View, kind: str, parts: list[Part], manifest: Manifest) -> Iterator[str]:
-        """SELECTs of one kind for *view*: over parts with its columns, and over the payloads of all other events."""
+    def _of_kind(
+        self, view: View, kind: str, parts: list[Part], is_waiting: bool, manifest: Manifest
+    ) -> Iterator[str]:
+        """SELECTs of one kind for *view*: over its *parts* with columns, and over the payloads of its other events.
+
+        Where there are none of either, there is no SELECT: planning one that finds nothing takes as long as running it.
+        """
         shape = shape_of(kind)
         assert shape is not None, f"{kind}: views are of kinds with a schema"
-        own = [part for part in parts if part.kind == kind]
-        typed = [part for part in own if part.form == shape.form]
+        typed = [part for part in parts if part.form == shape.form]
         if typed:
             yield select_of(view, kind, f"(select *, {_DAY}, {_TIME} from {self._read(typed)})", typed=True)
-        rest = " union all ".join(self._selects([part for part in own if part not in typed], manifest))
-        yield select_of(view, kind, f"(select * from ({rest}) where kind = {_quoted(kind)})", typed=False)
+        if is_waiting or len(typed) < len(parts):
+            rest = " union all ".join(self._selects([part for part in parts if part.form != shape.form], manifest))
+            yield select_of(view, kind, f"(select * from ({rest}) where kind = {_quoted(kind)})", typed=False)
 
     def _sound(self, parts: list[Part]) -> list[Part]:
         """The parts that queries read: damaged ones are left out until they are restored."""
@@ -407,12 +446,8 @@ class Lake:
         out: dict[str, int] = {}
         for part in found.manifest.parts:
             out[part.kind] = out.get(part.kind, 0) + part.rows
-        for _, kinds, chunk in found.chunks:
-            kind_numbers = (chunk.records["word"] >> np.uint64(32)) & np.uint64(0xFFFF)
-            numbers, totals = np.unique(kind_numbers, return_counts=True)
-            for number, total in zip(numbers.tolist(), totals.tolist(), strict=True):
-                name = kind_name(kinds, number)
-                out[name] = out.get(name, 0) + total
+        for name, total in _waiting_kinds(found).items():
+            out[name] = out.get(name, 0) + total
         return dict(sorted(out.items()))
 
     def lines(

@@ -183,6 +183,13 @@ def select_of(view: View, kind: str, source: str, *, typed: bool) -> str:
     return f"select {', '.join([base, *parts])} from (select *{structure} from {source})"
 
 
+def empty_select(view: View) -> str:
+    """A SELECT of *view*'s columns without a row."""
+    columns = {**EVENT_COLUMNS, **view_columns(view)}
+    nothing = ", ".join(f"cast(null as {kind}) as {quoted(name)}" for name, kind in columns.items())
+    return f"select {nothing} where false"
+
+
 def _extracted(column: EventColumn) -> str:
     return "fields." + ".".join(map(quoted, column.path))
 
@@ -335,6 +342,7 @@ DESCRIPTIONS: Final[dict[str, str]] = {  # "view.column" before "column"
     "total_exposure_limit_pct": "Most exposure of all positions together.", "trade_id": "The trade's id.",
     "traded": "Whether the signal was traded.", "trades": "How many trades were closed.", "trend": "The trend.",
     "type": "The order's type.", "update": "Updates of the group so far.", "updates": "Updates that are planned.",
+    "until_ns": "When the lock that was asked for ends; NULL for another request.",
     "value_loss": "Loss of the value, mean of the seeds.", "venue": "The figure at the venue.",
     "venue_order_id": "The venue's id of the order.",
     "verdict": "ALLOW or BLOCK.", "vol_level": "The volatility level.",

@@ -107,12 +107,14 @@ class HealthChanged(msgspec.Struct, frozen=True, kw_only=True, tag="health"):
 
 
 class OperatorRequestReceived(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
-    """A person requested an action: halt, resume or flatten."""
+    """A person requested an action: halt, resume or flatten; lock (*until_ns*) or unlock of *symbol*."""
 
     ts_ns: int
     action: str
     reason: str
     actor: str
+    symbol: str = ""
+    until_ns: int = 0
 
 
 class RolloutChanged(msgspec.Struct, frozen=True, kw_only=True, tag="rollout"):

@@ -301,8 +301,15 @@ class Session:
         self.request_count += 1
         engine.note("operator.requested", event.ts_ns, OperatorRequested(
             action=event.action, reason=event.reason, actor=event.actor, ts_ns=event.ts_ns,
+            symbol=event.symbol or msgspec.UNSET, until_ns=event.until_ns or msgspec.UNSET,
         ))
         reason = f"{event.reason} ({event.actor})"
+        if event.action == "lock":
+            engine.halts.lock(event.symbol, event.until_ns, reason, event.ts_ns)
+            return []
+        if event.action == "unlock":
+            engine.halts.unlock(event.symbol, reason, event.ts_ns)
+            return []
         if event.action == "resume":
             engine.resume(reason, event.ts_ns)
             return []

@@ -11,11 +11,13 @@ with volatility. How the numbers were fitted: docs/decisions/0097.
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.scalar import scalar
-from quantum_trader.market.arrays import Floats
+
+if TYPE_CHECKING:
+    from quantum_trader.market.arrays import Floats
 
 BPS: Final = 10_000.0
 TAKER_BASE_SLIPPAGE_BPS: Final = 2.0  # of a symbol whose liquidity was not measured

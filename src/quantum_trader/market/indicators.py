@@ -13,7 +13,6 @@ from the mean of the first *period* changes. Sources: J. W. Wilder, New Concepts
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import numpy as np
@@ -24,10 +23,13 @@ from quantum_trader.domain.indicators import (
     ATR_SIZE,
     EMA_SIZE,
     NAN,
+    ROLLING_HEAD,
     Cells,
     adx_step,
     atr_step,
     ema_step,
+    rolling_size,
+    rolling_step,
 )
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.market.arrays import Floats
@@ -35,13 +37,7 @@ from quantum_trader.market.jit import compiled, kernel
 
 RSI_SIZE: Final = 4
 MACD_SIZE: Final = 1 + 3 * EMA_SIZE
-ROLLING_HEAD: Final = 4  # cells before the ring: count, anchor, sum, sum of squares (or of products)
 EXTREME_HEAD: Final = 3  # cells before the ring: count, extreme, its age
-
-
-def rolling_size(period: int) -> int:
-    """Cells of :func:`rolling_step`, :func:`slope_step` and :func:`lag_step`."""
-    return ROLLING_HEAD + period
 
 
 def extreme_size(period: int) -> int:
@@ -95,35 +91,6 @@ def lag_step(state: Cells, at: int, x: float, period: int) -> float:
     state[place] = x
     state[at] = count + 1.0
     return old
-
-
-@scalar
-def rolling_step(state: Cells, at: int, x: float, period: int) -> tuple[float, float]:
-    """Return (mean, population standard deviation) of the last *period* values. Cells: count, anchor, sums, ring."""
-    count = int(state[at])
-    turn = count % period
-    place = at + ROLLING_HEAD + turn
-    old = state[place]
-    state[place] = x
-    state[at] = count + 1.0
-    if turn == 0:  # once a turn: sums afresh, as distances from a near value
-        state[at + 1] = x
-        state[at + 2] = 0.0
-        state[at + 3] = 0.0
-        for other in range(at + ROLLING_HEAD, at + ROLLING_HEAD + (period if count >= period else 1)):
-            distance = state[other] - x
-            state[at + 2] += distance
-            state[at + 3] += distance * distance
-    else:
-        new_distance = x - state[at + 1]
-        old_distance = old - state[at + 1] if count >= period else 0.0
-        state[at + 2] += new_distance - old_distance
-        state[at + 3] += new_distance * new_distance - old_distance * old_distance
-    if count + 1 < period:
-        return NAN, NAN
-    offset = state[at + 2] / period
-    variance = state[at + 3] / period - offset * offset
-    return state[at + 1] + offset, (math.sqrt(variance) if variance > 0.0 else 0.0)
 
 
 @scalar

@@ -16,12 +16,13 @@ from quantum_trader.domain.private_files import make_private_folder
 from quantum_trader.domain.scalar import is_scalar
 
 _NO_KERNELS = (
-    "app/", "lab/comparison", "lab/edges", "lab/explain/changeable", "lab/explain/explainer", "lab/explain/search",
-    "lab/explain/words", "lab/gate_", "lab/pilot/", "lab/registry/", "lab/shadows/advice",
+    "app/", "lab/comparison", "lab/council/", "lab/edges", "lab/explain/changeable", "lab/explain/explainer",
+    "lab/explain/recorded", "lab/explain/search", "lab/explain/words", "lab/gate_", "lab/insights/",
+    "lab/market_context", "lab/metrics/", "lab/pilot/", "lab/registry/", "lab/shadows/advice",
     "lab/shadows/analysis", "lab/shadows/blocks", "lab/shadows/judged_signals", "lab/shadows/meta_labels",
-    "lab/simulation/", "lab/trials/", "venues/binance/", "venues/local/", "live/", "models/check", "models/forecasts",
-    "models/gate_tables", "models/kept", "models/loading", "models/port", "models/score_file",
-    "models/learned/artefact", "models/learned/calibration", "models/learned/learned_model",
+    "lab/simulation/", "lab/statements/", "lab/trials/", "venues/binance/", "venues/local/", "live/",
+    "models/check", "models/forecasts", "models/gate_tables", "models/kept", "models/loading", "models/port",
+    "models/score_file", "models/learned/artefact", "models/learned/calibration", "models/learned/learned_model",
     "models/learned/meta_label",
     *(f"lab/learning/{name}" for name in (
         "boosting", "calibration", "drift", "evidence", "evolution", "fold", "importance", "leakage", "learn",

@@ -24,9 +24,10 @@ from quantum_trader.domain.indicators import (
     atr_step,
     ema_step,
     regime_step,
+    rolling_size,
+    rolling_step,
 )
 from quantum_trader.domain.scalar import scalar
-from quantum_trader.market.indicators import rolling_size, rolling_step
 
 ATR_PERIOD: Final = 14
 ADX_PERIOD: Final = 14

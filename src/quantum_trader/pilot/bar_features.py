@@ -18,6 +18,8 @@ from quantum_trader.domain.indicators import (
     adx_step,
     atr_step,
     ema_step,
+    rolling_size,
+    rolling_step,
 )
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.market.indicators import (
@@ -27,8 +29,6 @@ from quantum_trader.market.indicators import (
     highest_step,
     lag_step,
     macd_step,
-    rolling_size,
-    rolling_step,
     rsi_step,
     slope_step,
 )

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from quantum_trader.domain.indicators import NAN, Cells
+from quantum_trader.domain.indicators import NAN, Cells, rolling_size, rolling_step
 from quantum_trader.domain.scalar import scalar
-from quantum_trader.market.indicators import rolling_size, rolling_step
 from quantum_trader.pilot import feature_columns as col
 
 BITCOIN: Final = ("BTCUSDT", "BTCUSDC")  # the first of them that is traded is the market

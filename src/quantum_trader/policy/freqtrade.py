@@ -18,13 +18,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-from quantum_trader.domain.enums import Direction, Trend
 from quantum_trader.domain.errors import InputError, StateError
-from quantum_trader.domain.market import MarketState
-from quantum_trader.policy.core import MAX_MARKET_AGE_BARS, next_streak
+from quantum_trader.policy.core import next_streak
+from quantum_trader.policy.entries import permitted_stake
 from quantum_trader.policy.inputs import create_risk_state, vol_level_of
 from quantum_trader.policy.orchestrator import OrchestratorPolicy
-from quantum_trader.policy.pair_market import PairMarket
+from quantum_trader.policy.pair_market import PairMarket, overall
 from quantum_trader.policy.policy import SymbolPolicy
 from quantum_trader.policy.streaks import Streak
 
@@ -276,9 +275,11 @@ class FreqtradeGuard:
         policy, open_trades = self.policy.get_policy(), _trades(is_open=True)
         if len(open_trades) >= policy.max_open_positions:
             return self._refuse(pair, f"B3 {len(open_trades)} of {policy.max_open_positions} positions are open", 0.0)
-        equity = self.equity(open_trades)
-        room = equity * policy.total_exposure_limit_pct / 100.0 - _exposure(open_trades)
-        stake = min(equity * allowed.max_risk_pct / self._stop_pct(), room, proposed, max_stake)
+        permitted = permitted_stake(
+            self.equity(open_trades), allowed.max_risk_pct, self._stop_pct(), policy.total_exposure_limit_pct,
+            _exposure(open_trades),
+        )
+        stake = min(permitted, proposed, max_stake)
         if not stake > 0.0:
             return self._refuse(pair, f"B4 the exposure limit of {policy.total_exposure_limit_pct:g} % is used up", 0.0)
         if min_stake is not None and stake < min_stake:
@@ -320,23 +321,6 @@ class FreqtradeGuard:
         if not 0.0 < stop <= 100.0:
             raise InputError(f"guard_stop_pct = {stop!r}: is the percent of the stake that a stopped trade loses")
         return stop
-
-
-def overall(markets: Sequence[MarketState]) -> tuple[Trend, Direction | None, float]:
-    """The commonest trend of the fresh *markets*, its direction, and the mean ATR ratio; UNKNOWN without a fresh one.
-
-    A tie between trends is RANGING, then UNKNOWN; a tie between directions is none.
-    """
-    fresh = [one for one in markets if one.age_bars <= MAX_MARKET_AGE_BARS]
-    if not fresh:
-        return Trend.UNKNOWN, None, math.nan
-    counts = {trend: sum(one.trend is trend for one in fresh) for trend in Trend}
-    trend = max((Trend.RANGING, Trend.UNKNOWN, Trend.TRENDING), key=lambda one: counts[one])
-    up = sum(one.direction is Direction.UP for one in fresh)
-    down = sum(one.direction is Direction.DOWN for one in fresh)
-    direction = None if trend is not Trend.TRENDING or up == down else Direction.UP if up > down else Direction.DOWN
-    ratios = [one.vol_ratio for one in fresh if math.isfinite(one.vol_ratio)]
-    return trend, direction, math.fsum(ratios) / len(ratios) if ratios else math.nan
 
 
 def _trades(**which: Any) -> list[Any]:

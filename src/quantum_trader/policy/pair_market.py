@@ -8,9 +8,18 @@ root of time, and the profiles' thresholds are those of 4-hour bars.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
-from quantum_trader.domain.enums import DIR_NONE, DIRECTION_CODES, TREND_CODES, TREND_UNKNOWN, VOL_CODES
+from quantum_trader.domain.enums import (
+    DIR_NONE,
+    DIRECTION_CODES,
+    TREND_CODES,
+    TREND_UNKNOWN,
+    VOL_CODES,
+    Direction,
+    Trend,
+)
 from quantum_trader.domain.indicators import (
     ADX_SIZE,
     ATR_SIZE,
@@ -22,6 +31,7 @@ from quantum_trader.domain.indicators import (
     vol_level,
 )
 from quantum_trader.domain.market import MarketState
+from quantum_trader.policy.core import MAX_MARKET_AGE_BARS
 from quantum_trader.policy.profiles import OrchestratorConfig
 
 TREND_S: Final = 3_600
@@ -108,3 +118,20 @@ class PairMarket:
             vol_ratio=self._ratio,
             age_bars=max(0.0, age),
         )
+
+
+def overall(markets: Sequence[MarketState]) -> tuple[Trend, Direction | None, float]:
+    """The commonest trend of the fresh *markets*, its direction, and the mean ATR ratio; UNKNOWN without a fresh one.
+
+    A tie between trends is RANGING, then UNKNOWN; a tie between directions is none.
+    """
+    fresh = [one for one in markets if one.age_bars <= MAX_MARKET_AGE_BARS]
+    if not fresh:
+        return Trend.UNKNOWN, None, math.nan
+    counts = {trend: sum(one.trend is trend for one in fresh) for trend in Trend}
+    trend = max((Trend.RANGING, Trend.UNKNOWN, Trend.TRENDING), key=lambda one: counts[one])
+    up = sum(one.direction is Direction.UP for one in fresh)
+    down = sum(one.direction is Direction.DOWN for one in fresh)
+    direction = None if trend is not Trend.TRENDING or up == down else Direction.UP if up > down else Direction.DOWN
+    ratios = [one.vol_ratio for one in fresh if math.isfinite(one.vol_ratio)]
+    return trend, direction, math.fsum(ratios) / len(ratios) if ratios else math.nan

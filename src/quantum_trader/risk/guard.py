@@ -425,7 +425,7 @@ _SENTENCES: Final[dict[Reason, str]] = {
     Reason.DISCONNECTED: "the venue is not connected",
     Reason.GOVERNOR: "the governor allows reducing only",
     Reason.SYMBOL: "the symbol is not allowed",
-    Reason.SYMBOL_HALTED: "the symbol is halted by bad ticks",
+    Reason.SYMBOL_HALTED: "the symbol is halted by bad ticks, or locked by a person",
     Reason.POLICY_GATE: "the policy allows no new trades",
     Reason.EXPIRED: "the intent has expired",
     Reason.INVALID: "a number is out of its domain: {observed:g}, bound {limit:g}",

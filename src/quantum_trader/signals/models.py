@@ -19,14 +19,12 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from quantum_trader.domain.indicators import EMA_SIZE, Cells, ema_step
+from quantum_trader.domain.indicators import EMA_SIZE, Cells, ema_step, rolling_size, rolling_step
 from quantum_trader.domain.scalar import scalar
 from quantum_trader.market.indicators import (
     RSI_SIZE,
     extreme_size,
     highest_step,
-    rolling_size,
-    rolling_step,
     rsi_step,
 )
 

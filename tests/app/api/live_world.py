@@ -83,7 +83,9 @@ def until(what: str, look: Callable[[], Any], patience_s: float = PATIENCE_S) ->
 class LiveWorld:
     """One local venue, one live process on it with its API, one token of a trader."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str, **environ: str) -> None:
+        """*more*: further words of the command, *environ*: further variables of its environment."""
+        self._more, self._environ = more, environ
         self.state = folder / "state"
         self.port = free_port()
         self._folder = folder
@@ -102,9 +104,9 @@ class LiveWorld:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "quantum_trader", "live", "--mode", "LOCAL", "--address", self.venue.url, "--state",
              str(self.state), "--symbols", ",".join(SYMBOLS), "--bars", "1m", "--config", str(config), "--serve",
-             str(self.port)],
+             str(self.port), *self._more],
             stdout=self.errors, stderr=self.errors, stdin=subprocess.DEVNULL,
-            env={**os.environ, "QT_LOCAL_KEY": key.key, "QT_LOCAL_SECRET": key.secret},
+            env={**os.environ, "QT_LOCAL_KEY": key.key, "QT_LOCAL_SECRET": key.secret, **self._environ},
         )
         until("trading", lambda: self.get("status")["stage"] == "trading")
         self.token = TokenStore(self.state).new("drill", Role.TRADER, time.time_ns())[1]

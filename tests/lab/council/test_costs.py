@@ -26,8 +26,8 @@ def test_no_reservation_passes_the_budget(
 ) -> None:
     """Whatever is asked for, settled or left open: what a month has spent stays within its limit."""
     made = ledger(tmp_path_factory.mktemp("costs"))
-    for usd, settles in costs:
-        call = made.reserve("k", "m", usd, limit)
+    for number, (usd, settles) in enumerate(costs):
+        call = made.reserve(f"k{number}", "m", usd, limit)
         if isinstance(call, OverBudget):
             assert usd > call.left_usd - 1e-9
         elif settles:
@@ -42,7 +42,7 @@ def test_half_a_line_was_no_call(tmp_path: Path) -> None:
     with made.path.open("ab") as file:
         file.write(b'{"id": "torn')
     assert made.calls() == [first]
-    second = made.reserve("k", "m", 2.0, 10.0)
+    second = made.reserve("l", "m", 2.0, 10.0)
 
     assert made.calls() == [first, second]
     assert made.path.read_bytes().count(b"\n") == 2
@@ -62,5 +62,5 @@ def test_a_month_is_a_calendar_month(tmp_path: Path) -> None:
     """What November spent leaves December's budget whole."""
     ledger(tmp_path).reserve("k", "m", 10.0, 10.0)
 
-    assert isinstance(ledger(tmp_path).reserve("k", "m", 0.1, 10.0), OverBudget)
-    assert isinstance(ledger(tmp_path, NOVEMBER + 2 * 86_400_000_000_000).reserve("k", "m", 10.0, 10.0), CouncilCall)
+    assert isinstance(ledger(tmp_path).reserve("l", "m", 0.1, 10.0), OverBudget)
+    assert isinstance(ledger(tmp_path, NOVEMBER + 2 * 86_400_000_000_000).reserve("l", "m", 10.0, 10.0), CouncilCall)

@@ -18,7 +18,7 @@ from quantum_trader.lab.insights import insight_sentences
 from quantum_trader.lab.insights.aggregator import InsightAggregator
 from quantum_trader.lab.insights.daily_insight import DailyInsight
 from quantum_trader.lab.insights.day_records import RefusedSignal, read_day
-from quantum_trader.lab.insights.insight_figures import INSIGHT_METRICS
+from quantum_trader.lab.insights.insight_figures import INSIGHTS
 from quantum_trader.lab.insights.insight_sentences import SPOKEN
 from quantum_trader.lab.metrics.catalogue import load_catalogue
 from quantum_trader.lab.metrics.computer import MetricsComputer
@@ -71,10 +71,10 @@ def test_every_figure_of_the_catalogue_is_what_its_sql_gives(which: str, request
     for insight in insights(state)[::3]:
         for key, figure in insight.figures.items():
             reference = read_reference(key, insight.day)
-            assert (reference.metric in catalogue.metrics) != (reference.metric in INSIGHT_METRICS)
-            metric = catalogue.metrics.get(reference.metric) or INSIGHT_METRICS[reference.metric]
+            metric = catalogue.metrics[reference.metric]
+            assert not metric.function or metric.of == INSIGHTS
             assert figure.text == metric_text(figure.value, metric.unit)
-            if reference.metric in catalogue.metrics:
+            if not metric.function:
                 alone = computer.value(reference.metric, reference.day, **dict(reference.where))
                 assert figure.value == (None if alone.value is None else pytest.approx(alone.value, rel=1e-12)), key
                 compared += 1
@@ -84,7 +84,6 @@ def test_every_figure_of_the_catalogue_is_what_its_sql_gives(which: str, request
 def test_every_metric_that_sentences_speak_of_exists() -> None:
     """A metric that the catalogue no longer has would silently take its sentence away."""
     assert [name for name in SPOKEN if name not in load_catalogue().metrics] == []
-    assert not load_catalogue().metrics.keys() & INSIGHT_METRICS.keys()
 
 
 def test_an_insight_uses_nothing_that_came_after_its_day(traded: tuple[Path, RunFacts], tmp_path: Path) -> None:
@@ -152,7 +151,7 @@ def test_the_insight_at_the_end_of_a_run_has_the_figures_of_its_journal(
     compared = []
     for key, figure in told["figures"].items():
         reference = read_reference(key, WHOLE)
-        if reference.metric in catalogue.metrics:
+        if not catalogue.metrics[reference.metric].function:
             alone = computer.value(reference.metric, WHOLE, **dict(reference.where))
             assert figure["value"] == (None if alone.value is None else pytest.approx(alone.value)), key
             compared.append(reference.metric)

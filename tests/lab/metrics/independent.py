@@ -75,6 +75,7 @@ def rows_by_relation(state: Path) -> dict[str, list[Row]]:
     found["policy_changes"] = [one.row() for one in by_kind["policy.updated"] + by_kind["policy"]]
     found["regimes"] = [one.row(regime=one["after"], vol=one["vol_ratio"]) for one in by_kind["regime.changed"]]
     found["market"] = [one.row(**one.data) for one in by_kind["market"]]
+    found["ends"] = [one.row(equity=one["equity"]) for one in by_kind["run.ended"]]
     found["events"] = [one.row() for one in lines]
     return found | _of_system(by_kind)
 
@@ -374,7 +375,7 @@ def scored(score: Callable[[Any, Any], float]) -> Callable[[Rows], Value]:
 def factor(rows: Rows) -> Value:
     """Sum of the wins over that of the losses."""
     wins, losses = [[one["pnl"] for one in rows if sign * one["pnl"] > 0] for sign in (1, -1)]
-    return math.fsum(wins) / -math.fsum(losses) if wins and losses else None
+    return math.fsum(wins) / -math.fsum(losses) if losses else None
 
 
 def quotient(above: Callable[[Rows], Value], below: Callable[[Rows], Value]) -> Callable[[Rows], Value]:
@@ -414,6 +415,11 @@ def win(one: Row) -> bool:
     return bool(one["pnl"] > 0)
 
 
+def newest_equity(rows: Rows) -> Value:
+    """The equity of the last row."""
+    return max(rows, key=lambda one: one["ts_ns"])["equity"] if rows else None
+
+
 def decided_block(one: Row) -> bool:
     """A shadow result that is good or bad, not neutral."""
     return one["bps"] is not None and (one["bps"] < 0 or one["bps"] > 10)
@@ -434,6 +440,9 @@ BY_ID: dict[str, Callable[[Rows], Value]] = {
     "loss_mean": mean("pnl", lambda one: one["pnl"] < 0),
     "profit_factor": factor, "expectancy_r": mean("r"), "r_total": total("r"), "mfe_mean": mean("mfe"),
     "mae_mean": mean("mae"), "stop_share": share(_is("exit", "STOP")),
+    "r_median": of_column("r", statistics.median), "r_best": of_column("r", max), "r_worst": of_column("r", min),
+    "win_mean_r": mean("r", win), "loss_mean_r": mean("r", lambda one: not win(one)), "trade_fees": total("fees"),
+    "trade_funding": total("funding"), "equity_end": newest_equity,
     "sharpe": ratio_of_days(lambda shape, _: shape.annual_sharpe), "sortino": ratio_of_days(sortino),
     "volatility": ratio_of_days(lambda shape, _: shape.deviation * math.sqrt(DAYS_PER_YEAR)), "max_drawdown": drawdown,
     "return_total": lambda rows: math.fsum(one["pnl"] for one in rows) / rows[0]["start"] if rows else None,

@@ -90,6 +90,28 @@ def test_a_late_event_makes_its_day_anew(tmp_path: Path, run: InventedRun) -> No
     assert (after.value or 0.0) == (before.value or 0.0) + 1.0
 
 
+def test_an_event_between_the_count_and_the_reading_makes_its_day_anew(
+    tmp_path: Path, run: InventedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was kept meanwhile counts for the events before it alone."""
+    trade = next(one for one in run.lines if one[1] == "trade.closed" and one[0] < run.first_ns + DAY_NS)
+    original = MetricsComputer._kept
+
+    def with_late_event(self: MetricsComputer, counts: Any) -> Any:
+        run.append(tmp_path, [trade])
+        return original(self, counts)
+
+    monkeypatch.setattr(MetricsComputer, "_kept", with_late_event)
+    MetricsComputer(tmp_path, small()).compute()
+    monkeypatch.undo()
+    computed = read_days(monkeypatch)
+    found = MetricsComputer(tmp_path, small()).compute()
+    assert DAYS[0] in computed
+    for path in (tmp_path / FOLDER).iterdir():
+        path.unlink()
+    assert MetricsComputer(tmp_path, small()).compute().content_hash == found.content_hash
+
+
 @pytest.mark.parametrize("damage", [
     lambda content: content[:-20], lambda content: b"", lambda content: content.replace(b'"value":', b'"value":1', 1),
     lambda content: content.split(b"\n")[0], lambda content: b"\x00" * len(content),

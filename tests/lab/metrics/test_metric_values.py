@@ -6,6 +6,7 @@ import math
 import random
 import shutil
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from quantum_trader.journal.lake import JOURNAL, Lake
 from quantum_trader.lab.metrics.catalogue import load_catalogue
 from quantum_trader.lab.metrics.computer import MetricsComputer
 from quantum_trader.lab.metrics.finished_days import FOLDER
+from quantum_trader.lab.metrics.queries import DaySpan, JournalSpan, rows_of
 from quantum_trader.lab.metrics.values import WHOLE, MetricSnapshot, MetricValue
 from quantum_trader.policy.evidence import student_t_quantile
 
@@ -74,7 +76,7 @@ def test_the_runs_have_data_for_every_metric(snapshots: Mapping[str, MetricSnaps
     """No metric is compared on no data alone, and each one has values by each of its dimensions."""
     known = {(one.key.metric, one.key.where[0][0] if one.key.where else "")
              for one in snapshots["two weeks"] if one.value is not None}
-    wanted = {(one.id, name) for one in load_catalogue().metrics.values() for name in ("", *one.by)}
+    wanted = {(one.id, name) for one in load_catalogue().queried.values() for name in ("", *one.by)}
     assert wanted - known == set()
 
 
@@ -98,6 +100,20 @@ def test_the_printed_sql_gives_the_same_value(
         if len(rows) != 1 or not same(rows[0]["value"], one.value) or (rows[0]["samples"] or 0) != one.samples
     ]
     assert wrong == []
+
+
+def test_relations_have_the_same_rows_with_the_times_of_the_journal_in_their_sql(states: Mapping[str, Path]) -> None:
+    """As with those that the printed SQL reads from all events, of one day and of all."""
+    catalogue, lake = load_catalogue(), Lake(states["four days"] / JOURNAL)
+    times = JournalSpan(**lake.sql("select min(ts_ns) as first_ns, max(ts_ns) as last_ns from events").to_pylist()[0])
+    for span in (DaySpan(), DaySpan(date(2024, 2, 28), date(2024, 2, 28))):
+        read = lake.tables([rows_of(catalogue, name, span) for name in catalogue.relations])
+        given = lake.tables([rows_of(catalogue, name, span, journal=times) for name in catalogue.relations])
+        wrong = [
+            name for name, one, other in zip(catalogue.relations, read, given, strict=True)
+            if sorted(map(repr, one.to_pylist())) != sorted(map(repr, other.to_pylist()))
+        ]
+        assert wrong == []
 
 
 def test_a_value_is_asked_by_any_combination(states: Mapping[str, Path]) -> None:

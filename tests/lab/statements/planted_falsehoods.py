@@ -370,6 +370,45 @@ def _of_luck(snapshot: MetricSnapshot, key: MetricKey) -> Iterator[Planted]:
         yield "all and none without a claim", sentence(f"{word} {subject} was fine.".replace("fine", "as planned"))
 
 
+def of_amounts(snapshot: MetricSnapshot) -> Iterator[Planted]:
+    """A level said to be a change, a distance, a rate, a part, a limit, or what somebody else has."""
+    for key in overall(snapshot):
+        subject, before = noun(snapshot, key), MetricKey(key.metric, day_before(key.day))
+        text, claims = f"{{{key}}}", []
+        for relation in (ClaimRelation.ROSE, ClaimRelation.FELL, ClaimRelation.ABOVE, ClaimRelation.BELOW):
+            if snapshot.of(before) is not None and _holds(snapshot, key, relation):
+                claims.append(claim(key, relation))
+        for words in ("rose by", "fell by", "changed by", "rose", "was up", "was down", "saw a rise of"):
+            yield "a change of a level", sentence(f"The {subject} {words} {text}.", *claims)
+        for words in ("above its target", "higher than the day before", "lower than the day before", "off"):
+            yield "a distance of a level", sentence(f"The {subject} was {text} {words}.", *claims)
+        for words in ("more than", "less than", "above", "below", "close to", "near", "at least", "at most", "within"):
+            yield "a bound of a level", sentence(f"The {subject} was {words} {text}.", *claims)
+        for words in ("a day", "a trade", "an hour", "each day", "a session"):
+            yield "a rate", sentence(f"The {subject} was {text} {words}.")
+        for words in ("the account", "the market", "all positions"):
+            yield "a part", sentence(f"The {subject} was {text} of {words}.")
+        for words in ("the market", "a rival", "the exchange", "an expert"):
+            yield "somebody else's", sentence(f"The {subject} of {words} was {text}.")
+        for words in ("It is false that the {0} was {1}.", "The {0} of {1} is imaginary.",
+                      "The {0} was {1}, which is wrong.",
+                      "Contrary to the truth, the {0} was {1}.", "The {0} of {1} was inverted.",
+                      "The {0} has a limit of {1}.", "The {0} is headed to {1}.", "The {0} was {1} in the morning."):
+            yield "taken back", sentence(words.format(subject, text))
+        if snapshot.metrics[key.metric].unit is Unit.COUNT:
+            for words in ("liquidated", "ignored", "lost", "hedged"):
+                if words not in subject:
+                    yield "a part of a count", sentence(f"{text} {subject} were {words}.")
+                    yield "a part of a count", sentence(f"The {words} {subject} numbered {text}.")
+        for words in ("tanked", "dived", "rocketed", "narrowed", "widened", "bounced", "tightened", "exploded"):
+            yield "a change without a claim", sentence(f"The {subject} {words} to {text}.")
+        for words in ("normal", "unusual", "extreme", "severe", "supreme", "unprecedented", "expensive", "similar"):
+            yield "a judgement without a claim", sentence(f"The {subject} was {words} at {text}.")
+        if claims:
+            word = "rose" if claims[0].relation is ClaimRelation.ROSE else "fell"
+            yield "a change of another day", sentence(f"Yesterday the {subject} {word}.", *claims[:1])
+
+
 def whole_span_as_day(snapshot: MetricSnapshot) -> Iterator[Planted]:
     """Figures of the whole span said of the day."""
     for one in snapshot:
@@ -383,6 +422,6 @@ def planted(snapshot: MetricSnapshot) -> Iterable[Planted]:
     """Every planted falsehood over *snapshot*, with its kind."""
     for kind in (
         of_words, of_nouns, of_references, of_days, of_comparisons, of_extremes, of_names, of_signs_and_units,
-        of_splits, of_markup, of_judgements, whole_span_as_day,
+        of_splits, of_markup, of_judgements, of_amounts, whole_span_as_day,
     ):
         yield from kind(snapshot)

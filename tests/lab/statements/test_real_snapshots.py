@@ -11,7 +11,9 @@ from quantum_trader.app.runs.councils import snapshot_of
 from quantum_trader.app.runs.replay import run
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import load_settings
+from quantum_trader.lab.insights.aggregator import InsightAggregator
 from quantum_trader.lab.metrics.catalogue import load_catalogue
+from quantum_trader.lab.metrics.computer import MetricsComputer
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot, MetricValue
 from quantum_trader.lab.statements.checker import check_sentence
 from quantum_trader.lab.statements.daily import daily_sentences
@@ -76,3 +78,14 @@ def test_every_noun_of_the_catalogue_can_be_written() -> None:
     ]
 
     assert refused == []
+
+
+def test_the_last_day_is_one_on_which_something_happened(state: Path) -> None:
+    """The last bar closes at midnight: the day that begins there has three events and is no day to write about."""
+    computer = MetricsComputer(state)
+
+    assert list(computer.days())[-1] == "2018-03-10"
+    assert computer.last_day() == "2018-03-09"
+    assert computer.compute().day == "2018-03-09"
+    assert snapshot_of(state, "").day == "2018-03-09"
+    assert InsightAggregator(state).get_daily_insights().day == "2018-03-09"

@@ -14,7 +14,7 @@ from tests.venues.local.world import exchange, served, ticket
 
 from quantum_trader.venues.binance import endpoints
 from quantum_trader.venues.binance.orders import OrderService
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 from quantum_trader.venues.local.exchange import ExchangeSettings
 from quantum_trader.venues.local.market_frames import stream_of
 from quantum_trader.venues.local.orders import OrderTicket
@@ -32,7 +32,7 @@ def test_conditional_orders_are_counted_over_all_symbols() -> None:
     market.place_algo(stop("BBBUSDT", 40.0))
 
     for symbol, price in (("AAAUSDT", 91.0), ("BBBUSDT", 41.0)):
-        with pytest.raises(ApiError) as caught:
+        with pytest.raises(VenueApiError) as caught:
             market.place_algo(stop(symbol, price))
         assert caught.value.code == -4045
     assert ExchangeSettings().max_algo_orders == 200
@@ -46,7 +46,7 @@ def test_a_trailing_stop_may_follow_at_up_to_a_fifth(rate: float, taken: bool) -
     if taken:
         assert exchange().place_algo(trailing).status == "NEW"
     else:
-        with pytest.raises(ApiError, match="callbackRate"):
+        with pytest.raises(VenueApiError, match="callbackRate"):
             exchange().place_algo(trailing)
 
 
@@ -111,7 +111,7 @@ def test_a_second_closing_stop_is_refused_and_a_target_is_not() -> None:
         ticket("SELL", "TAKE_PROFIT_MARKET", qty=0.0, trigger_price=110.0, close_position=True)
     )
 
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(VenueApiError) as caught:
         market.place_algo(stop("AAAUSDT", 91.0, qty=0.0, close_position=True))
 
     assert caught.value.code == -4130

@@ -8,7 +8,7 @@ import pytest
 
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.venues.binance.adapter import AdapterSettings, BinanceFuturesExecutionAdapter
-from quantum_trader.venues.binance.endpoints import Endpoint, endpoint
+from quantum_trader.venues.binance.endpoints import BinanceEndpoint, endpoint
 from quantum_trader.venues.binance.keys import ApiKeys, Secret
 
 
@@ -22,7 +22,7 @@ def test_the_real_venue_has_fixed_addresses() -> None:
     with pytest.raises(ConfigError, match="binance-live has its own"):
         endpoint("binance-live", "http://127.0.0.1:8080")
     with pytest.raises(ConfigError, match="its address is fixed"):
-        Endpoint(name="binance-live", rest="http://127.0.0.1:1", streams="ws://127.0.0.1:1")
+        BinanceEndpoint(name="binance-live", rest="http://127.0.0.1:1", streams="ws://127.0.0.1:1")
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8080", "http://localhost:8080/", "http://[::1]:8080"])
@@ -53,7 +53,7 @@ def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ConfigError, match="use one of binance-live, binance-testnet, local"):
         endpoint("binance")
     with pytest.raises(ConfigError, match="use one of binance-live, binance-testnet, local"):
-        Endpoint(name="binance", rest="http://127.0.0.1:1", streams="ws://127.0.0.1:1")
+        BinanceEndpoint(name="binance", rest="http://127.0.0.1:1", streams="ws://127.0.0.1:1")
 
 
 def test_keys_of_one_endpoint_are_not_used_at_another() -> None:

@@ -29,8 +29,8 @@ def test_without_the_token_nothing_is_done() -> None:
     venue = LocalVenue(exchange())
     assert run(scenario) == [403, 403]
     bearer = {"Authorization": f"Bearer {venue.admin_token}"}
-    assert admin.refusal(venue, "192.0.2.1", bearer)
-    assert not admin.refusal(venue, "127.0.0.1", bearer)
+    assert admin.admin_refusal(venue, "192.0.2.1", bearer)
+    assert not admin.admin_refusal(venue, "127.0.0.1", bearer)
 
 
 @pytest.mark.parametrize(
@@ -165,4 +165,4 @@ def test_a_number_out_of_its_domain_is_refused_by_name(action: str, given: dict[
 def test_a_token_beyond_ascii_is_no_token() -> None:
     """It is refused like any other wrong one."""
     venue = LocalVenue(exchange())
-    assert admin.refusal(venue, "127.0.0.1", {"Authorization": "Bearer \u00e9"})
+    assert admin.admin_refusal(venue, "127.0.0.1", {"Authorization": "Bearer \u00e9"})

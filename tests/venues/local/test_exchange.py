@@ -9,7 +9,7 @@ import pytest
 from tests.venues.local.world import QUIET, START_NS, exchange, names, ticket
 
 from quantum_trader.domain.clock import NS_PER_HOUR
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 from quantum_trader.venues.local.build import flat_bar
 from quantum_trader.venues.local.exchange import Exchange, ExchangeSettings
 from quantum_trader.venues.local.orders import AccountEvent, OrderTicket
@@ -27,7 +27,7 @@ def play(market: Exchange, open_: float, high: float, low: float, close: float, 
 
 def code(market: Exchange, **fields: object) -> int:
     """The refusal of an order."""
-    with pytest.raises(ApiError) as refused:
+    with pytest.raises(VenueApiError) as refused:
         market.place(OrderTicket(**({"symbol": "AAAUSDT", "side": "BUY", "type": "MARKET", "qty": 1.0} | fields)))
     return refused.value.code
 
@@ -35,7 +35,7 @@ def code(market: Exchange, **fields: object) -> int:
 def algo_code(market: Exchange, **fields: object) -> int:
     """The refusal of a conditional order."""
     base = {"symbol": "AAAUSDT", "side": "SELL", "type": "STOP_MARKET", "qty": 1.0, "trigger_price": 95.0}
-    with pytest.raises(ApiError) as refused:
+    with pytest.raises(VenueApiError) as refused:
         market.place_algo(OrderTicket(**(base | fields)))
     return refused.value.code
 
@@ -244,7 +244,7 @@ def test_leverage_is_whole_and_within_the_table() -> None:
     market = exchange()
     market.take_events()
     assert market.set_leverage("AAAUSDT", 7) == market.set_leverage("AAAUSDT", 7) == 7
-    with pytest.raises(ApiError, match="-4028"):
+    with pytest.raises(VenueApiError, match="-4028"):
         market.set_leverage("AAAUSDT", 21)
 
     assert names(market.take_events()) == ["config"]
@@ -271,11 +271,11 @@ def test_leverage_is_lowered_on_cross_margin_alone() -> None:
     market = exchange()
     market.place(ticket("BUY", "MARKET", 400.0))  # 40 004 of notional at 5x on a wallet of 10 000
     market.isolated[0] = True
-    with pytest.raises(ApiError, match="-4161"):
+    with pytest.raises(VenueApiError, match="-4161"):
         market.set_leverage("AAAUSDT", 4)
     market.isolated[0] = False
 
-    with pytest.raises(ApiError, match="-2028"):
+    with pytest.raises(VenueApiError, match="-2028"):
         market.set_leverage("AAAUSDT", 4)
     market.place(ticket("SELL", "MARKET", 300.0))
     before = market.account.holding(0).liquidation
@@ -292,7 +292,7 @@ def test_a_position_too_large_for_a_higher_leverage_refuses_it() -> None:
     market = exchange(ExchangeSettings(assumed_funding_rate=0.0, leverage=10.0, wallet=100_000.0))
     market.place(ticket("BUY", "MARKET", 600.0))
 
-    with pytest.raises(ApiError, match="-2027"):
+    with pytest.raises(VenueApiError, match="-2027"):
         market.set_leverage("AAAUSDT", 20)
     assert market.paper.leverage("AAAUSDT") == 10.0
 
@@ -407,7 +407,7 @@ def test_margin_can_be_added_and_taken_back() -> None:
 
     assert further < before == pytest.approx(market.account.holding(0).liquidation)
     assert market.paper.positions()[0].margin == pytest.approx(market.account.holding(0).margin)
-    with pytest.raises(ApiError, match="-4051"):
+    with pytest.raises(VenueApiError, match="-4051"):
         market.move_margin(0, 1e9)
 
 
@@ -420,7 +420,7 @@ def test_amending_keeps_the_order() -> None:
 
     assert (order.order_id, order.qty, order.price, order.status) == (order.order_id, 2.0, 91.0, "NEW")
     assert [found.order_id for found in market.open_orders()] == [order.order_id]
-    with pytest.raises(ApiError, match="-5027"):
+    with pytest.raises(VenueApiError, match="-5027"):
         market.amend(order, 2.0, 91.0)
     play(market, 100.0, 100.0, 90.5, 92.0)
     assert (order.status, order.average) == ("FILLED", 91.0)
@@ -477,7 +477,7 @@ def test_money_and_positions_follow_from_the_trades_whatever_happens(seed: int) 
     """Both accounts agree, the position is the sum of trades, the wallet is start, profit, fees and funding."""
     market, chance = exchange(ExchangeSettings(leverage=10.0)), np.random.default_rng(seed)
     for _ in range(300):
-        with contextlib.suppress(ApiError):  # a refusal changes nothing, as what follows shows
+        with contextlib.suppress(VenueApiError):  # a refusal changes nothing, as what follows shows
             _some_action(market, chance)
 
         held = sum((1 if trade.side == "BUY" else -1) * trade.qty for trade in market.trades)

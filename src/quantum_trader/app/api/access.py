@@ -22,6 +22,7 @@ from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.errors import ConfigError
 
 LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]", "::1")
+UI_ROADS: Final = "/freqtrade/"  # what a page of another origin may be allowed to use
 NOBODY: Final = "nobody"  # the name of a reader without a token
 _FEW: Final = 10  # wrong tokens of one address in the time below
 _LIMIT_NS: Final = 60 * NS_PER_SECOND
@@ -36,6 +37,7 @@ class AccessSettings(msgspec.Struct, frozen=True, kw_only=True):
     has_tls: bool = False
     names: tuple[str, ...] = ()  # further host names under which it is reached
     is_read_public: bool = False  # reading needs no token on any address
+    ui_origin: str = ""  # the one other origin whose pages may use freqtrade's roads; empty: none
 
     @property
     def is_loopback(self) -> bool:
@@ -110,6 +112,11 @@ class Access:
             raise ApiError(403, f"Origin = {origin[:100]!r}: pages of other origins change nothing here")
         if not origin and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise ApiError(403, "Sec-Fetch-Site: pages of other origins change nothing here")
+
+    def is_ui(self, headers: Mapping[str, str], path: str) -> bool:
+        """Whether a page of the origin that the operator has named asks for one of freqtrade's roads."""
+        origin = headers.get("origin", "").lower()
+        return bool(origin) and origin == self.settings.ui_origin.lower() and path.startswith(UI_ROADS)
 
     def caller(self, headers: Mapping[str, str], address: str, *, text: str | None = None) -> Caller:
         """Who asks: by the header ``Authorization: Bearer TOKEN``, or by the token *text*. Raises ApiError.

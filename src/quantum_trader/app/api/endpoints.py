@@ -7,7 +7,7 @@ waiting. What it is given was checked against the types of its row, and what goe
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 import anyio
@@ -57,7 +57,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     method: str = "GET"
     role: Role | None = Role.VIEWER  # None: anybody, for probes
     query: type[msgspec.Struct] | None = None
-    body: type[msgspec.Struct] | None = None
+    body: Any = None  # a msgspec type; None: it takes no body
     body_example: Any = None
     tag: str = ""
     media: str = JSON
@@ -65,6 +65,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     decode: Callable[[bytes], Any] | None = None  # reads the body where its type does not say all
     has_own_login: bool = False  # the handler finds out who asks, by a secret in the body
     is_read: bool = False  # asked by POST, and changes nothing
+    login: Callable[[Mapping[str, str], str], Caller] | None = None  # (headers, address): who asks, where not by Bearer
 
     @property
     def is_change(self) -> bool:
@@ -93,7 +94,8 @@ def create_app(title: str, description: str, endpoints: Sequence[Endpoint], acce
 def _served(endpoint: Endpoint, access: Access, limit: anyio.CapacityLimiter) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
         try:
-            caller = access.caller(request.headers, address_of(request.scope)) if not endpoint.has_own_login else None
+            login = endpoint.login or access.caller
+            caller = login(request.headers, address_of(request.scope)) if not endpoint.has_own_login else None
             if endpoint.role is not None and caller is not None:
                 access.check_role(caller, endpoint.role)
             if caller is None:
@@ -200,15 +202,21 @@ class Guarded:
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
         try:
             self._access.check_host(headers)
+            is_ui = self._access.is_ui(headers, scope["path"])
             is_change = scope["type"] == "websocket" or scope["method"] in CHANGES
-            self._access.check_origin(headers, is_change=is_change)
+            if not is_ui:
+                self._access.check_origin(headers, is_change=is_change)
         except ApiError as error:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008, "reason": str(error)[:120]})
             else:
                 await refusal(error)(scope, receive, send)
             return
-        await self._app(scope, receive, _with_headers(send))
+        shared = _shared_with(headers["origin"]) if is_ui else ()
+        if is_ui and scope["type"] == "http" and scope["method"] == "OPTIONS":
+            await Response(status_code=204)(scope, receive, _with_headers(send, shared))
+            return
+        await self._app(scope, receive, _with_headers(send, shared))
 
 
 _HEADERS: Final = (
@@ -217,11 +225,21 @@ _HEADERS: Final = (
 )
 
 
-def _with_headers(send: Send) -> Send:
+def _shared_with(origin: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers that let a page of *origin* ask and read."""
+    return (
+        (b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"Origin"),
+        (b"access-control-allow-methods", b"GET, POST, DELETE"),
+        (b"access-control-allow-headers", b"Authorization, Content-Type"), (b"access-control-max-age", b"600"),
+    )
+
+
+def _with_headers(send: Send, more: Sequence[tuple[bytes, bytes]] = ()) -> Send:
     async def sent(message: Any) -> None:
         if message["type"] == "http.response.start":
             have = {key.lower() for key, _ in message["headers"]}
-            message["headers"] = [*message["headers"], *(one for one in _HEADERS if one[0] not in have)]
+            added = (one for one in (*_HEADERS, *more) if one[0] not in have)
+            message["headers"] = [*message["headers"], *added]
         await send(message)
 
     return sent

@@ -17,10 +17,15 @@ from quantum_trader import __version__
 from quantum_trader.app.api.access import Access, AccessSettings, check_exposure
 from quantum_trader.app.api.control_endpoints import Control
 from quantum_trader.app.api.endpoints import Endpoint, create_app
+from quantum_trader.app.api.freqtrade.roads import Freqtrade
+from quantum_trader.app.api.freqtrade.socket import SOCKET, MessageSocket
 from quantum_trader.app.api.lab_endpoints import lab_endpoints
 from quantum_trader.app.api.pages import page_routes
+from quantum_trader.app.api.probes import probe_endpoints
+from quantum_trader.app.api.prometheus import metrics_endpoints
 from quantum_trader.app.api.read_endpoints import read_endpoints
 from quantum_trader.app.api.reader import RunReader
+from quantum_trader.app.api.signal_endpoints import signal_endpoints
 from quantum_trader.app.api.stopping import Stopper
 from quantum_trader.app.api.stream import PATH, Stream
 from quantum_trader.app.api.tokens import TokenStore
@@ -48,9 +53,16 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     without_tls: bool = False
 
 
-def endpoints_of(reader: RunReader, stopper: Stopper) -> list[Endpoint]:
-    """Every road of the API of one folder."""
-    return [*read_endpoints(reader), *lab_endpoints(reader), *Control(reader, stopper).endpoints()]
+def endpoints_of(
+    reader: RunReader, stopper: Stopper, access: Access | None = None, now_ns: Callable[[], int] = time.time_ns
+) -> list[Endpoint]:
+    """Every road of the API of one folder. *access* counts wrong secrets; None: on its own, to describe the roads."""
+    access = access or Access(AccessSettings(), TokenStore(reader.folder), now_ns)
+    return [  # the signals from outside first: /signals/sources is no id of a signal
+        *signal_endpoints(reader, access, now_ns), *read_endpoints(reader), *lab_endpoints(reader),
+        *Control(reader, stopper).endpoints(),
+        *metrics_endpoints(reader), *probe_endpoints(reader),
+    ]
 
 
 def app_of(folder: Path, access: AccessSettings, now_ns: Callable[[], int] = time.time_ns) -> FastAPI:
@@ -58,8 +70,11 @@ def app_of(folder: Path, access: AccessSettings, now_ns: Callable[[], int] = tim
     is_alive(folder)
     allowed = Access(access, TokenStore(folder), now_ns)
     reader = RunReader(folder, now_ns)
-    app = create_app(TITLE, _ABOUT, endpoints_of(reader, Stopper(folder, now_ns)), allowed, __version__)
+    freqtrade = Freqtrade(reader, allowed, now_ns)
+    endpoints = [*endpoints_of(reader, Stopper(folder, now_ns), allowed, now_ns), *freqtrade.endpoints()]
+    app = create_app(TITLE, _ABOUT, endpoints, allowed, __version__)
     app.router.routes.append(WebSocketRoute(PATH, Stream(reader, allowed).serve))
+    app.router.routes.append(WebSocketRoute(SOCKET, MessageSocket(freqtrade, allowed).serve))
     app.router.routes.extend(page_routes())
     return app
 

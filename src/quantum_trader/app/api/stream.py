@@ -176,7 +176,7 @@ class Stream:
                 continue
             marks = ", ".join("?" * len(KINDS))
             fresh += self._reader.rows(
-                "select ts_ns, kind, symbol, trace_id, producer, seq, payload from events "
+                "select ts_ns, received_ns, kind, symbol, trace_id, producer, seq, payload from events "
                 f"where producer = ? and seq > ? and kind in ({marks}) order by seq desc limit ?",
                 [producer, seen, *KINDS, _MOST_EVENTS],
             )

@@ -65,11 +65,14 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenStore:
-    """The tokens of one folder."""
+    """The tokens of one folder: of its API, or those that *file_name* holds, each of which begins with *prefix*."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._path = folder / FILE_NAME
+    def __init__(
+        self, folder: Path, file_name: str = FILE_NAME, prefix: str = PREFIX,
+        maker: str = "quantum-trader token new",
+    ) -> None:
+        self._folder, self._prefix, self._maker = folder, prefix, maker
+        self._path = folder / file_name
         self._stamp: tuple[int, int, int] | None = None
         self._tokens: tuple[Token, ...] = ()
 
@@ -95,7 +98,7 @@ class TokenStore:
             if any(one.name == name and one.is_valid for one in known):
                 raise InputError(f"name = {name!r}: a valid token has it; revoke that first, or choose another name")
             token_id = secrets.token_hex(4)
-            text = f"{PREFIX}_{token_id}_{secrets.token_urlsafe(32)}"
+            text = f"{self._prefix}_{token_id}_{secrets.token_urlsafe(32)}"
             made = Token(id=token_id, name=name, role=role, digest=digest_of(text), created_ns=now_ns)
             self._write((*known, made))
         return made, text
@@ -130,8 +133,8 @@ class TokenStore:
             return decode_json(read_private(self._path), _File).tokens
         except msgspec.DecodeError as error:
             raise StateError(
-                f"{self._path}: is damaged ({error}); nobody is let in. Remove it, and make new tokens with "
-                "`quantum-trader token new`"
+                f"{self._path}: is damaged ({error}); nobody is let in. Remove it, and make new ones with "
+                f"`{self._maker}`"
             ) from None
 
     def _write(self, tokens: tuple[Token, ...]) -> None:
@@ -142,7 +145,7 @@ class TokenStore:
     def _locked(self) -> Iterator[None]:
         """Hold the file's lock, so that two commands at once lose neither change."""
         make_private_folder(self._folder)
-        descriptor = open_private(self._folder / f".{FILE_NAME}.lock", os.O_RDWR | os.O_CREAT)
+        descriptor = open_private(self._folder / f".{self._path.name}.lock", os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

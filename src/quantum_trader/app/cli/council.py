@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -9,6 +10,7 @@ import msgspec
 import typer
 
 from quantum_trader.app.cli.options import JsonOption, StateOption
+from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.ordered_sum import ordered_sum
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ def cost_command(
     from quantum_trader.lab.council.settings import load_council
     from quantum_trader.policy.clock import now_ns
 
+    if month and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month, re.ASCII):
+        raise InputError(f"--month {month!r}: write a month as {month_of(now_ns())}")
     wanted, limit = month or month_of(now_ns()), load_council(council_file).budget_usd_month
     found = [one for one in open_costs(council).calls() if one.month == wanted]
     spent = ordered_sum(one.usd for one in found)

@@ -16,6 +16,7 @@ from quantum_trader.app.cli.options import (
     JsonOption,
     ModelOption,
     NoPolicyOption,
+    NotifyOption,
     PilotOption,
     PolicyOption,
     ProfileOption,
@@ -72,6 +73,7 @@ def live_command(
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Print no messages while trading, except errors.")
     ] = False,
+    notify: NotifyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Trade on live market data with the engine of the replay; DRY (paper fills) by default.
@@ -94,7 +96,7 @@ def live_command(
         **policy_flags(policy, no_policy, policy_mode, _OLD_POLICY), **model_flags(model, pilot), **gate_flags(gates),
     })
     raise typer.Exit(start(
-        load_live_settings(config, live_flags, run_flags), state, plan, as_json, quiet, None if plan else serve
+        load_live_settings(config, live_flags, run_flags), state, plan, as_json, quiet, None if plan else serve, notify
     ))
 
 
@@ -103,9 +105,10 @@ def _given(flags: dict[str, tuple[Any, str]]) -> dict[str, tuple[Any, str]]:
 
 
 def start(
-    loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet: bool = False, serve: int | None = None
+    loaded: LoadedLive, state: Path, only_plan: bool, as_json: bool, quiet: bool = False, serve: int | None = None,
+    notify: Path | None = None,
 ) -> int:
-    """Load the keys, print the plan and trade; returns the exit code.
+    """Load the keys, print the plan and trade; returns the exit code. *notify*: settings of notifications.
 
     With *only_plan* it ends there: exit code 1 when a start would be refused, and the plan says why.
     """
@@ -141,4 +144,8 @@ def start(
             return 1 if plan.refusals else 0
         from quantum_trader.app.runs.live import run_live
 
+        if notify is not None:
+            from quantum_trader.app.notify.beside import start_beside
+
+            start_beside(state, notify)
         return int(run_live(loaded, keys, state, redactor, quiet=quiet))

@@ -52,8 +52,11 @@ COMMANDS: Final = {
     "simulate": ("simulate", "app", "Simulate trading days with faults, on virtual time."),
     "data": ("data", "app", "Download, import, check and list market data."),
     "venue": ("venue", "app", "A local exchange with Binance's USD-M protocol, over a recording."),
+    "guard": ("guard", "app", "The policy as a guard of other bots: serve, modes, what was blocked, freqtrade."),
     "serve": ("serve", "app", "The API of a run: read everything, halt, stop, close; HTTP and WebSocket."),
     "token": ("token", "app", "Tokens of the API: make, list, revoke."),
+    "source": ("source", "app", "Sources of signals from outside: make, list, try a body, revoke."),
+    "notify": ("notify", "app", "Notifications of halts, fills, drawdowns and stops, to any service."),
     "config": ("config", "app", "Show the settings in force, check a settings file."),
 }
 

@@ -1,4 +1,4 @@
-"""``quantum-trader metrics``: the figures of a run by one catalogue, and the SQL that computes each of them again."""
+"""``quantum-trader metrics``: the figures of a run by one catalogue, and what computes each of them again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ _PIPE_WIDTH: Final = 140
 _WHOLE: Final = "all"
 _LAST: Final = "last"
 
-app = typer.Typer(add_completion=False, help="Figures of a run by one catalogue, each with the SQL that computes it.")
+app = typer.Typer(
+    add_completion=False, help="Figures of a run by one catalogue, each with the SQL or the function that computes it."
+)
 
 CatalogueOption = Annotated[
     Path | None,
@@ -64,19 +66,25 @@ def show(
     metric: Annotated[list[str] | None, typer.Option("--metric", help="Only this metric; repeatable.")] = None,
     group: GroupOption = None, catalogue: CatalogueOption = None, as_json: JsonOption = False,
 ) -> None:
-    """Show the metrics of a run over all days, or of one day."""
+    """Show the metrics of a run over all days, or of one day.
+
+    Those that a function computes instead of SQL are shown where --metric or --group asks for them.
+    """
     from quantum_trader.lab.metrics.catalogue import load_catalogue
 
     known = load_catalogue(catalogue)
     wanted = [known.metric(name) for name in metric] if metric else _of_group(known, group)
+    if not metric and group is None:
+        wanted = [one for one in wanted if not one.function]
     if by is not None and not any(by in one.by for one in wanted):
         raise InputError(f"--by {by!r}: choose from {', '.join(sorted({name for one in wanted for name in one.by}))}")
-    snapshot, chosen = _snapshot(state, known, day)
     ids = {one.id for one in wanted if by is None or by in one.by}
+    snapshot, chosen = _snapshot_of(state, known, [one for one in wanted if one.id in ids], day)
     names = [by] if by is not None else []
     values = [
         one for one in snapshot
-        if one.key.metric in ids and one.key.day == chosen and [name for name, _ in one.key.where] == names
+        if one.key.metric in ids and one.key.day == chosen
+        and (known.metrics[one.key.metric].function or [name for name, _ in one.key.where] == names)
     ]
     _show_values(snapshot, _in_order(known, values), f"{state.name}, {chosen}", as_json)
 
@@ -108,13 +116,16 @@ def explain_metric(
     ] = None,
     day: DayOption = _WHOLE, where: WhereOption = None, catalogue: CatalogueOption = None, as_json: JsonOption = False,
 ) -> None:
-    """Print what a metric is and the SQL that computes it: ``journal sql`` takes it as it is."""
+    """Print what a metric is and what computes it: SQL that ``journal sql`` takes as it is, or a named function."""
     from quantum_trader.lab.metrics.catalogue import load_catalogue
     from quantum_trader.lab.metrics.computer import MetricsComputer, standalone_query
     from quantum_trader.lab.metrics.rendering import metric_text
 
     known = load_catalogue(catalogue)
     found, asked = known.metric(metric), _conditions(where)
+    if found.function:
+        _explain_function(known, found, state, day, asked, as_json)
+        return
     value = None
     if state is not None:
         computer = MetricsComputer(state, known)
@@ -124,11 +135,46 @@ def explain_metric(
     if as_json:
         _print_json({**msgspec.to_builtins(found), "sql": query, "value": value and _value_document(value)})
         return
-    typer.echo(f"{found.title} ({found.id}): {found.meaning}")
-    typer.echo(f"Unit: {found.unit}. By: {', '.join(found.by) or 'nothing but the day'}.\n")
+    _print_meaning(found)
     typer.echo(query)
     if value is not None:
         typer.echo(f"\n{value.key}: {metric_text(value.value, found.unit)}, from {value.samples:,} samples")
+
+
+def _print_meaning(found: Metric) -> None:
+    typer.echo(f"{found.title} ({found.id}): {found.meaning}")
+    typer.echo(f"Unit: {found.unit}. By: {', '.join(found.by) or 'nothing but the day'}.\n")
+
+
+def _explain_function(
+    known: Catalogue, found: Metric, state: Path | None, day: str, asked: dict[str, str], as_json: bool
+) -> None:
+    """Print what a metric without SQL is, the function that computes it, and its values of the folder *state*."""
+    from quantum_trader.app.runs.named_figures import computation_of, named_figures
+    from quantum_trader.lab.metrics.rendering import metric_text
+
+    for name, value in asked.items():
+        if name not in found.by:
+            raise InputError(
+                f"--where {name}={value}: {found.id} cannot be asked by it; choose from {', '.join(found.by) or 'none'}"
+            )
+    how = computation_of(known, found)
+    values = [] if state is None else [
+        one for one in named_figures(state, known, [found.id], day) if asked.items() <= dict(one.key.where).items()
+    ]
+    if as_json:
+        _print_json({
+            **msgspec.to_builtins(found), **msgspec.to_builtins(how), "sql": None,
+            "values": [_value_document(one) for one in values],
+        })
+        return
+    _print_meaning(found)
+    typer.echo(f"Computed by {how.function}: {how.computes}")
+    typer.echo(f"From: {how.source}")
+    typer.echo(f"Again: {how.command}")
+    for place, one in enumerate(values):
+        samples = f", from {one.samples:,} samples" if one.samples else ""
+        typer.echo(f"{'' if place else chr(10)}{one.key}: {metric_text(one.value, found.unit)}{samples}")
 
 
 @app.command()
@@ -149,7 +195,7 @@ def alerts(
     if as_json:
         _print_json([{**msgspec.to_builtins(one), "told": one in told} for one in found])
     elif not found:
-        rules = sum(one.alert is not None for one in known.metrics.values())
+        rules = sum(one.alert is not None for one in known.queried.values())
         typer.echo(f"{chosen}: no alarm; {rules} rules of the catalogue were looked at")
     for one in found if not as_json else ():
         typer.echo(f"{one.title}: {one.text}{'' if one in told else ' (told before)'}")
@@ -180,6 +226,26 @@ def _of_group(known: Catalogue, group: str | None) -> list[Metric]:
     return [one for one in known.metrics.values() if group is None or one.group == group]
 
 
+def _snapshot_of(state: Path, known: Catalogue, wanted: Sequence[Metric], day: str) -> tuple[MetricSnapshot, str]:
+    """The figures of the metrics *wanted*, by SQL and by functions, and the day's name."""
+    from quantum_trader.app.runs.named_figures import named_figures
+    from quantum_trader.lab.metrics.values import MetricSnapshot
+
+    by_source: dict[str, list[str]] = {}
+    for one in wanted:
+        by_source.setdefault(one.of if one.function else "", []).append(one.id)
+    values: list[MetricValue] = []
+    if "" in by_source or not by_source:
+        snapshot, day = _snapshot(state, known, day)
+        values += snapshot
+    for source, names in by_source.items():
+        if source:
+            found = named_figures(state, known, names, day)
+            values += found
+            day = day if day != _LAST else found.day
+    return MetricSnapshot(known.metrics, values, day), day
+
+
 def _snapshot(state: Path, known: Catalogue, day: str) -> tuple[MetricSnapshot, str]:
     """The figures of *state* that *day* needs, and the day's name."""
     from quantum_trader.lab.metrics.computer import MetricsComputer
@@ -193,7 +259,7 @@ def _snapshot(state: Path, known: Catalogue, day: str) -> tuple[MetricSnapshot, 
 
 def _chosen(computer: Any, day: str) -> str:
     """*day*, or the last one of the journal where that is meant."""
-    return max(computer.days(), default=day) if day == _LAST else day
+    return (computer.last_day() or day) if day == _LAST else day
 
 
 def _conditions(given: Sequence[str] | None) -> dict[str, str]:
@@ -223,7 +289,8 @@ def _show_values(snapshot: MetricSnapshot, values: Sequence[MetricValue], title:
         metric = snapshot.metrics[one.key.metric]
         bounds = " to ".join(metric_text(bound, metric.unit) for bound in (one.low, one.high) if bound is not None)
         where = ", ".join(value for _, value in one.key.where)
-        rows.append([metric.group, metric.id, where, metric_text(one.value, metric.unit), bounds, f"{one.samples:,}"])
+        samples = "" if "field" in dict(one.key.where) else f"{one.samples:,}"  # a field of a report has none
+        rows.append([metric.group, metric.id, where, metric_text(one.value, metric.unit), bounds, samples])
     _show(f"Metrics: {title}", ["group", "id", "of", "value", "95 %", "samples"], rows, right=(3, 4, 5))
 
 

@@ -177,8 +177,7 @@ def status(
         except QuantumTraderError as error:
             refused = error  # the folder's own figures are still shown
     if as_json:
-        document = {**msgspec.to_builtins(found), "venue": msgspec.to_builtins(view)}
-        typer.echo(msgspec.json.encode(document).decode())
+        typer.echo(msgspec.json.encode(status_document(found, view)).decode())
     else:
         typer.echo("\n".join(status_lines(found, view)))
     if refused is not None:
@@ -208,8 +207,19 @@ def _compared(state: Path) -> tuple[FolderStatus, VenueView]:
     return msgspec.structs.replace(found, problems=(*found.problems, *told, *bare)), view
 
 
+def status_document(found: FolderStatus, view: VenueView | None) -> dict[str, Any]:
+    """The status as plain values, with the metric of each figure by its field: the content of ``status --json``."""
+    from quantum_trader.app.report.metric_ids import STATUS, metric_ids
+
+    document = {**msgspec.to_builtins(found), "venue": None}
+    if view is not None:
+        document["venue"] = {**msgspec.to_builtins(view), "equity": view.balance.equity}
+    return {**document, "metric_ids": metric_ids(document, STATUS)}
+
+
 def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
     """The status as text, one line for each fact."""
+    from quantum_trader.app.report.metric_ids import EXPLAIN
     from quantum_trader.app.report.words import words
     from quantum_trader.app.runs.model_state import models_lines
     from quantum_trader.domain.clock import iso
@@ -258,6 +268,7 @@ def status_lines(found: FolderStatus, view: VenueView | None) -> list[str]:
         lines.append(f"by command   {found.direct_actions} steps at the venue while the process was dead")
     if view is not None:
         lines += _venue_lines(view)
+    lines.append(f"metrics      ids of the figures in --json (metric_ids); `{EXPLAIN}`")
     lines += [f"PROBLEM      {problem}" for problem in found.problems]
     return lines
 

@@ -98,6 +98,10 @@ ServeOption = Annotated[
     typer.Option("--serve", metavar="PORT", min=1, max=65535, help="Serve the API on this loopback port while it runs, "
                  "in a process of its own."),
 ]
+NotifyOption = Annotated[
+    Path | None, typer.Option("--notify", metavar="FILE", help="Notify by these settings (TOML), from a process beside "
+                              "this one.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 StateOption = Annotated[Path, typer.Option("--state", metavar="DIR", help="State folder of the run.")]
 

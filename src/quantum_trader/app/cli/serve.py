@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -39,6 +40,10 @@ def serve_command(
         bool, typer.Option("--public-read", help="Everybody who reaches it may read; changes still need a token.")
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", hidden=True, help="Wait until the folder is a run's.")] = False,
+    ui_origin: Annotated[
+        str, typer.Option("--ui-origin", metavar="URL", help="Address of a FreqUI whose pages may use freqtrade's "
+                          "roads, such as http://localhost:3000. Others may not.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Serve a run's API: read everything, halt, resume, stop, close; whether its process runs, hangs or is dead.
@@ -60,7 +65,8 @@ def serve_command(
     if wait:
         _wait_for(state)
     access = AccessSettings(
-        host=host, port=port, has_tls=tls_cert is not None, names=tuple(name or ()), is_read_public=public_read
+        host=host, port=port, has_tls=tls_cert is not None, names=tuple(name or ()), is_read_public=public_read,
+        ui_origin=_origin(ui_origin),
     )
 
     def ready(address: str) -> None:
@@ -77,3 +83,12 @@ def _wait_for(state: Path) -> None:
     ends_s = time.monotonic() + _BEGINS_S
     while not (state / "lock").exists() and time.monotonic() < ends_s:
         time.sleep(_NAP_S)
+
+
+def _origin(url: str) -> str:
+    """The origin of *url*, as a browser states it; empty for none. Raises ConfigError for what is no origin."""
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    if url and (parts.scheme not in ("http", "https") or not parts.netloc or url.rstrip("/") != origin):
+        raise ConfigError(f"--ui-origin {url!r}: must be scheme, host and port alone, such as http://localhost:3000")
+    return origin if url else ""

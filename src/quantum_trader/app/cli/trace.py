@@ -137,7 +137,7 @@ def draw(trace: Trace, analysis: TraceAnalysis, console: Console, *, every: bool
             hidden += 1
             continue
         table.add_row(
-            span.name, f"+{duration(span.start_ns - trace.start_ns)}", duration(span.duration_ns),
+            span.name, _after(span.start_ns - trace.start_ns), duration(span.duration_ns),
             Text(_bar(span, trace.start_ns, end_ns), style="red" if span.name == analysis.bottleneck else "blue"),
             Text(span.outcome, style=_style(span.outcome)), Text(_facts(span), style="dim"),
         )
@@ -146,6 +146,13 @@ def draw(trace: Trace, analysis: TraceAnalysis, console: Console, *, every: bool
         told = f"{hidden} acknowledgements and cancellations after the fill: --all shows them"
         console.print(Text(told, style="dim"))
     console.print(Text(f"decision {duration(analysis.total_ns)}: {analysis.sentence}"))
+
+
+def _after(ns: int) -> str:
+    """A time after the start of a trace; that of a clock which was behind lies before it."""
+    from quantum_trader.journal.tracer import duration
+
+    return f"{'-' if ns < 0 else '+'}{duration(abs(ns))}"
 
 
 def _bar(span: Span, start_ns: int, end_ns: int) -> str:

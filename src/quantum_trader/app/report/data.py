@@ -17,6 +17,7 @@ import numpy as np
 from quantum_trader.app.report.edges import edges_section
 from quantum_trader.app.report.gate_money import gate_money_section
 from quantum_trader.app.report.gates import gates_section
+from quantum_trader.app.report.metric_ids import RUN, metric_ids
 from quantum_trader.app.report.models import models_section
 from quantum_trader.app.report.no_trades import silence_sentence, why_no_trades
 from quantum_trader.app.report.pilot import pilot_section
@@ -57,7 +58,7 @@ def build_report(
     *ungated*: the same run with every target of the models traded, to stand beside it. *edges*: the forecasts of the
     run's models.
     """
-    return {
+    content = {
         "kind": "quantum-trader run report",
         "schema": SCHEMA,
         "summary": run_summary(facts),
@@ -78,6 +79,7 @@ def build_report(
         "insight": run_insight(facts),
         "tables": tables(facts),
         "halts": [_plain_halt(halt) for halt in facts.halts],
+        "halt_count": len(facts.halts),
         "positions": [msgspec.to_builtins(position) for position in facts.positions],
         "regimes": facts.shares.regime,
         "governor": facts.shares.governor,
@@ -85,6 +87,10 @@ def build_report(
         "records": facts.records,
         "settings": facts.settings,
         "notes": list(facts.notes),
+    }
+    return {
+        **content,
+        "metric_ids": metric_ids(content, RUN),
         "curves": curves(facts),
         "closed_trades": msgspec.to_builtins(chart_trades(facts.trades)),
         "prices": price_lines(traded_prices(facts)),
@@ -277,12 +283,14 @@ def costs(facts: RunFacts) -> dict[str, Any]:
 
 
 def signal_road(facts: RunFacts) -> dict[str, Any]:
-    """Counts of signals, of orders attempted and of refusals by reason; since when there is no signal at the end.
+    """Counts of signals, of orders attempted and their share, of refusals by reason; since when there is no signal.
 
     Additions to open positions are among the signals and the orders attempted; reductions and exits are not.
     """
+    rate = facts.intents / facts.signals if facts.signals else None
     return {
-        "signals": facts.signals, "intents": facts.intents, "refused": sum(facts.refusals.values()),
+        "signals": facts.signals, "intents": facts.intents, "approval_rate": rate,
+        "refused": sum(facts.refusals.values()),
         "refusals": dict(sorted(facts.refusals.items(), key=lambda item: (-item[1], item[0]))),
         "silence": silence_sentence(facts.models_at_end),
     }

@@ -52,15 +52,15 @@ def gate_money_section(facts: ShadowFacts) -> dict[str, Any] | None:
         else:
             unmeasured.append(gate_name(name))
     rows.append(_row(_NOT_TRADED, results, known & ~facts.traded))
-    limits = BlockLimits()
+    limits, closed = BlockLimits(), int(known.sum())
     note = (
-        f"Of {fmt.count(int(known.sum()))} signals whose shadow trade has ended, those that each gate does not let "
+        f"Of {fmt.count(closed)} signals whose shadow trade has ended, those that each gate does not let "
         "pass, whether it was enforced or only observed. Rightly: of those that made less than "
         f"{limits.good_below_bps:g} bps after costs and funding or more than {limits.bad_above_bps:g}, the share that "
         "made less. Saved and missed: sums of the losses and of the wins. A mean below zero: stopping them helps."
         + (f" Not measured in any signal: {', '.join(unmeasured)}." if unmeasured else "")
     )
-    return {"rows": rows, "note": note}
+    return {"rows": rows, "closed": closed, "note": note}
 
 
 def _row(name: str, results: ShadowResults, rows: Any) -> dict[str, Any]:

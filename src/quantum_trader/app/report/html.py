@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
@@ -19,6 +19,19 @@ from quantum_trader.app.report.edges import (
 )
 from quantum_trader.app.report.gate_money import MONEY_COLUMNS, MONEY_TITLE, money_cells
 from quantum_trader.app.report.gates import GATE_COLUMNS, gate_cells, gates_note, gates_title
+from quantum_trader.app.report.metric_ids import (
+    EDGES,
+    EVIDENCE,
+    EXPLAIN,
+    GATE_MONEY,
+    GATES,
+    POLICY_GROUP,
+    POSITION,
+    RUN,
+    TRADE_EDGES,
+    TRADES,
+    by_heading,
+)
 from quantum_trader.app.report.pilot import pilot_lines
 from quantum_trader.app.report.style import SCRIPT, STYLE
 from quantum_trader.app.report.trade_charts import legend, trade_sections
@@ -45,8 +58,46 @@ INTERVAL_NOTE: Final = (  # under the results of blocked signals, and under the 
     "would have blocked, so all together can be decided where each by itself is not."
 )
 
+METRICS_NOTE: Final = (
+    f"<p>Cards and headings show the id of their metric under the pointer; <code>{EXPLAIN}</code> prints how it is "
+    "computed. <code>metric_ids</code> in the report's JSON has the ids of all figures.</p>"
+)
+
 NO_SHADOWS: Final = (
     "No shadow trade (a paper copy of every signal) has ended, so there is nothing to judge the policy by."
+)
+
+_OF_TRADES: Final = by_heading(
+    TRADES, trades="count", won="win_rate", average="avg_r", profit_factor="profit_factor", hours="avg_hours",
+    fees="fees", net="pnl",
+)
+_BESIDE: Final = {
+    **by_heading(TRADES, trades="count", won="win_rate", average="avg_r"), "return": RUN["summary.return_pct"],
+    "Sharpe": RUN["summary.sharpe"], "drawdown": RUN["summary.max_drawdown_pct"],
+}
+_OF_MODELS: Final = {
+    "trades": RUN["models.missed[].trades"], "sum": RUN["models.missed[].sum_r"],
+    "net USDT, ungated": RUN["models.missed[].net"],
+}
+_OF_EDGES: Final = by_heading(
+    EDGES, decisions="decisions", expected="expected_bps", cost="cost_bps", realised="realised_bps",
+)
+_OF_TRADE_EDGES: Final = by_heading(
+    TRADE_EDGES, trades="trades", expected="expected_net_bps", realised="realised_net_bps"
+)
+_OF_GATES: Final = by_heading(GATES, unmeasured="unmeasured", pass_rate="pass_rate", refused="refused")
+_OF_MONEY: Final = by_heading(
+    GATE_MONEY, closed="count", rightly="accuracy", saved="saved_r", missed="missed_r", mean="mean_bps",
+    interval="low_bps",
+)
+_OF_POLICY: Final = by_heading(
+    POLICY_GROUP, closed="count", won="win_rate", sum="sum_r", average="mean_r", interval_of_the_average="low_r"
+)
+_OF_SWITCHES: Final = by_heading(
+    EVIDENCE, decisions="decisions", changed="changed", closed="shadows", average_of_blocked="mean_r", interval="low_r"
+)
+_OF_POSITIONS: Final = by_heading(
+    POSITION, quantity="qty", entry="entry_price", last="mark_price", stop="stop_price", unrealised="unrealised"
 )
 
 Row = dict[str, Any]
@@ -56,7 +107,8 @@ Column = tuple[str, Callable[[Row], str], bool]  # heading, cell, whether its si
 def html_report(report: Row) -> str:
     """Render *report* (what ``build_report`` made, or a ``report.json`` read back) as one HTML page."""
     sections = [
-        _header(report), _cards(report), _activity(report), _models(report), _pilot(report), _edges(report),
+        _header(report), _cards(report), _insight(report), _activity(report), _models(report), _pilot(report),
+        _edges(report),
         _equity(report), _drawdown(report), _price(report),
         _policy(report), _evidence(report), signals_section(report), _gates(report), _gate_money(report),
         _months(report), trades_on_prices(report),
@@ -89,21 +141,35 @@ def section(title: str, *content: str, note: str = "") -> str:
     return f"<section><h2>{escape(title)}</h2>{lead}{''.join(content)}</section>"
 
 
-def html_table(rows: Sequence[Row], columns: Sequence[Column], empty: str = "None.") -> str:
-    """A table of *rows* that scrolls by itself where the screen is narrower; *empty* where there are none."""
+def html_table(
+    rows: Sequence[Row], columns: Sequence[Column], empty: str = "None.", metrics: Mapping[str, str] | None = None
+) -> str:
+    """A table of *rows* that scrolls by itself where the screen is narrower; *empty* where there are none.
+
+    *metrics*: the metrics' ids of columns, by their headings.
+    """
     if not rows:
         return f"<p>{escape(empty)}</p>"
-    heads = "".join(f"<th>{escape(name)}</th>" for name, _, _ in columns)
+    ids = metrics or {}
+    heads = "".join(f"<th{metric_mark(ids.get(name, ''))}>{escape(name)}</th>" for name, _, _ in columns)
     body = "".join(
         "<tr>" + "".join(_cell(cell(row), coloured) for _, cell, coloured in columns) + "</tr>" for row in rows
     )
     return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def cells_table(names: Sequence[str], rows: Sequence[Sequence[str]], signed: Sequence[str] = ()) -> str:
+def cells_table(
+    names: Sequence[str], rows: Sequence[Sequence[str]], signed: Sequence[str] = (),
+    metrics: Mapping[str, str] | None = None,
+) -> str:
     """A table of *rows* that already are cells, below the headings *names*; the *signed* columns are coloured."""
     columns: list[Column] = [(name, _cell_of(name), name in signed) for name in names]
-    return html_table([dict(zip(names, row, strict=True)) for row in rows], columns)
+    return html_table([dict(zip(names, row, strict=True)) for row in rows], columns, metrics=metrics)
+
+
+def metric_mark(metric: str) -> str:
+    """The attributes that name the *metric* of a figure; nothing where it has none."""
+    return f' data-metric="{escape(metric)}" title="metric {escape(metric)}"' if metric else ""
 
 
 def _cell_of(name: str) -> Callable[[Row], str]:
@@ -136,11 +202,20 @@ def _header(report: Row) -> str:
     )
 
 
-def card(name: str, value: str, more: str, coloured: bool = False) -> str:
-    """One figure of the top of the page."""
+def _insight(report: Row) -> str:
+    """The insight that the run ended with; a report of an older program has none."""
+    from quantum_trader.app.report.run_insight import run_insight_part  # which builds its page with this module
+
+    found = report.get("insight")
+    return run_insight_part(found, report.get("run", {}).get("state_dir", "")) if found else ""
+
+
+def card(name: str, value: str, more: str, coloured: bool = False, metric: str = "") -> str:
+    """One figure of the top of the page, with the id of its *metric*."""
     style = f" {_sign_style(value)}" if coloured else ""
     return (
-        f'<div class="card"><div class="name">{escape(name)}</div><div class="value{style}">{escape(value)}</div>'
+        f'<div class="card"{metric_mark(metric)}><div class="name">{escape(name)}</div>'
+        f'<div class="value{style}">{escape(value)}</div>'
         f'<div class="more">{escape(more)}</div></div>'
     )
 
@@ -150,18 +225,20 @@ def _cards(report: Row) -> str:
     low, high = summary["sharpe_low"], summary["sharpe_high"]
     doubt = f"95 %: {low:.2f} to {high:.2f}" if low is not None else "too few days"
     return '<div class="cards">' + "".join((
-        card("Return", fmt.percent(summary["return_pct"]), f"{fmt.money(summary['end_equity'])} USDT", True),
+        card("Return", fmt.percent(summary["return_pct"]), f"{fmt.money(summary['end_equity'])} USDT", True,
+             RUN["summary.return_pct"]),
         card("Buy and hold", fmt.percent(hold["return_pct"]), f"drawdown {fmt.percent(hold['max_drawdown_pct'])}",
-              True),
+             True, RUN["benchmark.return_pct"]),
         card("Sharpe (daily, a year)", fmt.ratio(summary["sharpe"]), doubt if summary["sharpe"] is not None
-             else "equity moved on too few days"),
-        card("Deepest drawdown", fmt.percent(summary["max_drawdown_pct"]), _span(summary), True),
+             else "equity moved on too few days", metric=RUN["summary.sharpe"]),
+        card("Deepest drawdown", fmt.percent(summary["max_drawdown_pct"]), _span(summary), True,
+             RUN["summary.max_drawdown_pct"]),
         card("Trades", fmt.count(trades["count"]),
-              f"{fmt.share(trades['win_rate'])} won, {fmt.multiple(trades['avg_r'])} each" if trades["count"]
-              else "none was closed"),
+             f"{fmt.share(trades['win_rate'])} won, {fmt.multiple(trades['avg_r'])} each" if trades["count"]
+             else "none was closed", metric=RUN["trades.count"]),
         card("Fees and slippage", fmt.money(costs["fees"] + costs["slippage"]),
-              f"funding {fmt.signed_money(costs['funding'])} USDT"),
-    )) + "</div>" + (f"<p><strong>{escape(report['few'])}</strong></p>" if report.get("few") else "")
+             f"funding {fmt.signed_money(costs['funding'])} USDT", metric=RUN["costs.fees"]),
+    )) + "</div>" + (f"<p><strong>{escape(report['few'])}</strong></p>" if report.get("few") else "") + METRICS_NOTE
 
 
 def _span(summary: Row) -> str:
@@ -231,14 +308,14 @@ def _models(report: Row) -> str:
         ("trades", lambda row: fmt.count(row["trades"]["count"]), False),
         ("won", lambda row: fmt.share(row["trades"]["win_rate"]), False),
         ("average", lambda row: fmt.multiple(row["trades"]["avg_r"]), True),
-    ))
+    ), metrics=_BESIDE)
     traded = found["side_by_side"][0]["trades"]["count"]
     reasons = html_table(found["missed"], (
         ("Why trades of the ungated run were not made", lambda row: words(row["reason"]), False),
         ("trades", lambda row: fmt.count(row["trades"]), False),
         ("sum", lambda row: fmt.multiple(row["sum_r"]), True),
         ("net USDT, ungated", lambda row: fmt.signed_money(row["net"]), True),
-    ), "All of them were made." if traded else "Ungated there was no trade either.")
+    ), "All of them were made." if traded else "Ungated there was no trade either.", _OF_MODELS)
     return section("Models", models, beside, reasons, note=note)
 
 
@@ -263,8 +340,8 @@ def _edges(report: Row) -> str:
     traded = traded_cells([*found["trades_by_source"], *found["trades_by_symbol"]])
     return section(
         "Edges: expected against realised",
-        cells_table(DECISION_COLUMNS, decision_cells([*found["by_model"], *found["by_symbol"]])),
-        cells_table(TRADED_COLUMNS, traded) if traded else "", note=found["statement"],
+        cells_table(DECISION_COLUMNS, decision_cells([*found["by_model"], *found["by_symbol"]]), metrics=_OF_EDGES),
+        cells_table(TRADED_COLUMNS, traded, metrics=_OF_TRADE_EDGES) if traded else "", note=found["statement"],
     )
 
 
@@ -308,7 +385,7 @@ def _policy(report: Row) -> str:
         ("sum", lambda row: fmt.multiple(row["sum_r"]), True),
         ("average", lambda row: fmt.multiple(row["mean_r"]), True),
         ("interval of the average", lambda row: fmt.interval(row["low_r"], row["high_r"]), False),
-    ))
+    ), metrics=_OF_POLICY)
     if not policy["blocked"]["count"] and not policy["allowed"]["count"]:
         table, worth = f"<p>{escape(NO_SHADOWS)}</p>", ""
     fired = list(policy["rules"].items())[:_MAX_BARS]
@@ -327,7 +404,7 @@ def _gate_money(report: Row) -> str:
     found = report.get("gate_money")
     if found is None:
         return ""
-    table = cells_table(MONEY_COLUMNS, [money_cells(row) for row in found["rows"]])
+    table = cells_table(MONEY_COLUMNS, [money_cells(row) for row in found["rows"]], metrics=_OF_MONEY)
     return section(MONEY_TITLE, table, note=found["note"])
 
 
@@ -349,8 +426,8 @@ def _evidence(report: Row) -> str:
         ("average of blocked", lambda row: fmt.multiple(row["mean_r"]), False),
         ("interval", lambda row: fmt.interval(row["low_r"], row["high_r"]), False),
         ("verdict", lambda row: fmt.words(row["verdict"]), False),
-    )), note="For each switch by itself: average result of the trades it would have blocked (negative: it helps). "
-        + INTERVAL_NOTE)
+    ), metrics=_OF_SWITCHES), note="For each switch by itself: average result of the trades it would have blocked "
+        "(negative: it helps). " + INTERVAL_NOTE)
 
 
 def signals_section(report: Row) -> str:
@@ -373,7 +450,8 @@ def _gates(report: Row) -> str:
     found = report.get("gates")
     if not found:
         return ""
-    return section(gates_title(found), cells_table(GATE_COLUMNS, gate_cells(found)), note=gates_note(found))
+    table = cells_table(GATE_COLUMNS, gate_cells(found), metrics=_OF_GATES)
+    return section(gates_title(found), table, note=gates_note(found))
 
 
 # ---- trades ----------------------------------------------------------------------------------------------------------
@@ -441,8 +519,7 @@ def results_section(report: Row) -> str:
     return section("Results in R", chart, note=note)
 
 
-def trade_columns(name: str) -> tuple[Column, ...]:
-    """Columns of a table of trades grouped by *name*."""
+def _trade_columns(name: str) -> tuple[Column, ...]:
     return (
         (name, lambda row: fmt.words(row["name"]) if name == "Exit" else row["name"], False),
         ("trades", lambda row: fmt.count(row["count"]), False),
@@ -455,14 +532,19 @@ def trade_columns(name: str) -> tuple[Column, ...]:
     )
 
 
+def trade_table(rows: Sequence[Row], name: str, empty: str = "No trades.") -> str:
+    """The table of trades grouped by *name*."""
+    return html_table(rows, _trade_columns(name), empty, _OF_TRADES)
+
+
 def _groups(report: Row) -> str:
     tables = report["tables"]
     if not report["trades"]["count"]:
         return ""
     sources = tables.get("per_source", ())
-    by_source = section("Results by source", html_table(sources, trade_columns("Source"))) if len(sources) > 1 else ""
+    by_source = section("Results by source", trade_table(sources, "Source")) if len(sources) > 1 else ""
     return by_source + "".join(
-        section(f"Trades by {name.lower()}", html_table(tables[key], trade_columns(name), "No trades."))
+        section(f"Trades by {name.lower()}", trade_table(tables[key], name))
         for name, key in (
             ("Regime", "per_regime"), ("Symbol", "per_symbol"), ("Exit", "per_exit"), ("Side", "per_side")
         )
@@ -503,7 +585,7 @@ def _positions(report: Row) -> str:
         ("last", lambda row: fmt.price(row["mark_price"]), False),
         ("stop", lambda row: fmt.price(row["stop_price"]), False),
         ("unrealised", lambda row: fmt.signed_money(row["unrealised"]), True),
-    )))
+    ), metrics=_OF_POSITIONS))
 
 
 def _data(report: Row) -> str:

@@ -32,8 +32,8 @@ CHANGES: Final = "Changes"
 CHANGE_COLUMNS: Final = ("Time (UTC)", "what", "by", "reason")
 FIGURE_COLUMNS: Final = ("No", "metric", "value", "95 %", "samples")
 FIGURE_NOTE: Final = (
-    "Every figure by its metric's id, day and filter. `quantum-trader metrics explain ID` prints the SQL of those of "
-    "the catalogue; those of the window and of thresholds are explained in docs/how-to-read-an-insight.md."
+    "Every figure by its metric's id, day and filter. `quantum-trader metrics explain ID` prints the SQL or the "
+    "function that computes it."
 )
 _LONGEST_TYPED: Final = 160
 _HIDDEN: Final = re.compile(r"[^\x20-\x7e\u00a1-\u024f]+")  # of what people and programs have typed
@@ -202,6 +202,15 @@ def insight_page(insight: DailyInsight) -> str:
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>"
         f"{''.join(parts)}<p>{escape(_struck_words(insight))}</p></main></body></html>\n"
     )
+
+
+def insight_part(insight: DailyInsight) -> str:
+    """The sentences, the advice and the figures of an insight as one section of another page."""
+    parts = [f"<h3>{escape(title)}</h3>{_items(sentences)}" for title, sentences in _sentences(insight)]
+    parts.append(f"<h3>{TO_DO}</h3>{''.join(_advised(text, command) for text, command in _advice(insight))}")
+    struck = f"<p>{escape(_struck_words(insight))}</p>" if insight.struck else ""
+    figures = cells_table(FIGURE_COLUMNS, _figure_cells(insight))
+    return section(insight_title(insight), *parts, struck, f"<h3>{FIGURES}</h3>", figures)
 
 
 def _items(lines: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.report.charts import Line, both, time_chart
 from quantum_trader.app.report.data import grouped, r_histogram, trade_statistics
 from quantum_trader.app.report.html import (
+    METRICS_NOTE,
     Row,
     card,
     framed,
@@ -27,9 +28,10 @@ from quantum_trader.app.report.html import (
     results_section,
     section,
     signals_section,
-    trade_columns,
+    trade_table,
     trades_on_prices,
 )
+from quantum_trader.app.report.metric_ids import LIVE, RUN, STATUS, metric_ids
 from quantum_trader.app.report.no_trades import silence_sentence
 from quantum_trader.app.report.trade_charts import chart_trades, price_lines
 from quantum_trader.app.report.trades import RECORDS, SourcedTrade, recorded_closes, recorded_trades
@@ -44,6 +46,11 @@ from quantum_trader.engine.books import Position
 from quantum_trader.engine.tally import HaltEntry
 
 KIND: Final = "quantum-trader live report"
+_OF_POSITIONS: Final = {
+    "quantity": STATUS["positions[].qty"], "entry": STATUS["positions[].entry_price"],
+    "last": STATUS["positions[].mark_price"], "stop": STATUS["positions[].stop"],
+    "unrealised": RUN["positions[].unrealised"],
+}
 _GROUPS: Final = (  # heading of the section, name of its first column, part of the report
     ("Results by model", "Model", "per_model"), ("Results by source", "Source", "per_source"),
     ("Trades by symbol", "Symbol", "per_symbol"), ("Trades by exit", "Exit", "per_exit"),
@@ -58,11 +65,14 @@ def build_live_report(state: Path, now_ns: int) -> Row:
     trades = recorded_trades(state) if (state / RECORDS).is_file() else []
     closed = [one.trade for one in trades]
     shown = {one.symbol for one in closed}
-    return {
+    content = {
         "kind": KIND, "status": msgspec.to_builtins(status), "data": _data(folder, status),
         "trades": trade_statistics(closed), "tables": _tables(trades), "costs": _costs(saved),
         "positions": _positions(status, saved), "halts": _halts(status, saved), "signals": _signals(status, saved),
-        "curves": _curves(status, saved), "closed_trades": msgspec.to_builtins(chart_trades(closed)),
+    }
+    return {
+        **content, "metric_ids": metric_ids(content, LIVE), "curves": _curves(status, saved),
+        "closed_trades": msgspec.to_builtins(chart_trades(closed)),
         "prices": price_lines(recorded_closes(state, shown)) if shown else {},
     }
 
@@ -167,7 +177,7 @@ def live_page(report: Row) -> str:
     sections = [
         _header(report), _cards(report), _problems(report), _worth(report), _drawdown(report),
         _open_positions(report), *(
-            section(title, html_table(report["tables"][key], trade_columns(name), "No trades were closed."))
+            section(title, trade_table(report["tables"][key], name, "No trades were closed."))
             for title, name, key in _GROUPS
         ),
         trades_on_prices(report), results, halts_section(report), signals_section(report),
@@ -202,15 +212,18 @@ def _cards(report: Row) -> str:
     )
     return '<div class="cards">' + "".join((
         card("Profit since the start", fmt.signed_money(found["profit"] if found else None),
-             f"{fmt.percent(found['return_pct'])}{paid}" if found else "not known yet", True),
+             f"{fmt.percent(found['return_pct'])}{paid}" if found else "not known yet", True,
+             STATUS["result.profit"]),
         card("Deepest drawdown", fmt.percent(found["deepest_drawdown_pct"] if found else None),
-             fell if found else "not known yet", True),
-        card("Equity", fmt.money(status["equity"]), f"USDT; safety level {status['governor'] or 'not known'}"),
+             fell if found else "not known yet", True, STATUS["result.deepest_drawdown_pct"]),
+        card("Equity", fmt.money(status["equity"]), f"USDT; safety level {status['governor'] or 'not known'}",
+             metric=STATUS["equity"]),
         card("Trades", fmt.count(trades["count"]),
-             f"{fmt.share(trades['win_rate'])} won, {fmt.multiple(trades['avg_r'])} each"),
+             f"{fmt.share(trades['win_rate'])} won, {fmt.multiple(trades['avg_r'])} each", metric=RUN["trades.count"]),
         card("Open positions", fmt.count(open_count), f"unrealised {fmt.signed_money(ordered_sum(unrealised))} USDT"),
-        card("Fees", fmt.money(costs["fees"]), f"funding {fmt.signed_money(costs['funding'])} USDT"),
-    )) + "</div>"
+        card("Fees", fmt.money(costs["fees"]), f"funding {fmt.signed_money(costs['funding'])} USDT",
+             metric=RUN["costs.fees"]),
+    )) + "</div>" + METRICS_NOTE
 
 
 def _problems(report: Row) -> str:
@@ -252,4 +265,4 @@ def _open_positions(report: Row) -> str:
         ("stop", lambda row: fmt.price(row["stop"]) if row["protected"] else "NO STOP at the venue", False),
         ("unrealised", lambda row: fmt.signed_money(row["unrealised"]), True),
         ("model", lambda row: row["model"] or fmt.UNKNOWN, False),
-    )))
+    ), metrics=_OF_POSITIONS))

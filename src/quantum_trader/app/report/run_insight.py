@@ -16,12 +16,12 @@ import numpy as np
 from rich.console import RenderableType
 
 from quantum_trader.app.report.gate_money import ended_shadows, stopped_by
-from quantum_trader.app.report.insight import insight_document, insight_view
+from quantum_trader.app.report.insight import insight_document, insight_part, insight_view
 from quantum_trader.app.runs.results import RunFacts, ShadowFacts
 from quantum_trader.domain.clock import iso
 from quantum_trader.lab.insights.daily_insight import DailyInsight, InsightParts, insight_of
 from quantum_trader.lab.insights.day_records import DayRecords
-from quantum_trader.lab.insights.insight_figures import INSIGHT_METRICS, insight_figures
+from quantum_trader.lab.insights.insight_figures import INSIGHTS, insight_figures
 from quantum_trader.lab.learning.probability_scores import wilson_interval
 from quantum_trader.lab.metrics.catalogue import load_catalogue
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot, MetricValue
@@ -42,8 +42,9 @@ def run_insight(facts: RunFacts) -> dict[str, Any]:
         refusals=dict(sorted(facts.refusals.items(), key=lambda item: (-item[1], item[0]))),
     )
     analysis = _analysis(facts)
+    catalogue = load_catalogue()
     snapshot = MetricSnapshot(
-        {**load_catalogue().metrics, **INSIGHT_METRICS},
+        {**catalogue.queried, **catalogue.of_source(INSIGHTS)},
         [*_catalogued(facts), *insight_figures(records, analysis, None, None)], WHOLE,
     )
     return insight_document(insight_of(InsightParts(
@@ -53,13 +54,23 @@ def run_insight(facts: RunFacts) -> dict[str, Any]:
 
 def run_insight_view(content: dict[str, Any], state: str) -> RenderableType:
     """What :func:`run_insight` gave, for a terminal; commands name the folder *state* where there is one."""
+    return insight_view(_read_back(content, state), short=True)
+
+
+def run_insight_part(content: dict[str, Any], state: str) -> str:
+    """What :func:`run_insight` gave, as a section of the HTML report."""
+    return insight_part(_read_back(content, state))
+
+
+def _read_back(content: dict[str, Any], state: str) -> DailyInsight:
+    """The insight that *content* is of; its commands name the folder *state* where there is one."""
     found = msgspec.convert(content, DailyInsight)
-    if state:
-        found = msgspec.structs.replace(found, recommendations=tuple(
-            msgspec.structs.replace(one, command=one.command.replace(f"--state {STATE}", _folder(state)))
-            for one in found.recommendations
-        ))
-    return insight_view(found, short=True)
+    if not state:
+        return found
+    return msgspec.structs.replace(found, recommendations=tuple(
+        msgspec.structs.replace(one, command=one.command.replace(f"--state {STATE}", _folder(state)))
+        for one in found.recommendations
+    ))
 
 
 def _folder(state: str) -> str:

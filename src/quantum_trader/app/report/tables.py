@@ -22,6 +22,7 @@ from quantum_trader.app.report.edges import (
 from quantum_trader.app.report.gate_money import MONEY_COLUMNS, MONEY_TITLE, money_cells
 from quantum_trader.app.report.gates import GATE_COLUMNS, gate_cells, gates_note, gates_title
 from quantum_trader.app.report.html import INTERVAL_NOTE, NO_SHADOWS, Row, worth_of_blocking
+from quantum_trader.app.report.metric_ids import EXPLAIN
 from quantum_trader.app.report.models import models_view
 from quantum_trader.app.report.pilot import pilot_lines
 from quantum_trader.app.report.run_insight import run_insight_view
@@ -245,7 +246,7 @@ def _rest(report: Row) -> list[RenderableType]:
             for halt in halts[:_MOST_ROWS]
         ]
         more = f", the first {_MOST_ROWS} listed" if len(halts) > _MOST_ROWS else ""
-        title = f"Halts (new entries stop) and safety levels: {fmt.count(len(halts))}{more}"
+        title = f"Halts (new entries stop) and safety levels: {fmt.count(report.get('halt_count', len(halts)))}{more}"
         parts.append(_table(title, ("When", "kind", "reason", "lasted"), rows, left=3))
     if report["positions"]:
         held = [
@@ -262,7 +263,7 @@ def _rest(report: Row) -> list[RenderableType]:
     )
     parts.append(Text(f"\n{statement}", style="dim"))
     parts += [Text(note, style="dim") for note in report["notes"]]
-    return [*parts, *_insight(report), _run_line(report["run"]), _totals(report)]
+    return [*parts, *_insight(report), _ids_line(), _run_line(report["run"]), _totals(report)]
 
 
 def _insight(report: Row) -> list[RenderableType]:
@@ -272,10 +273,15 @@ def _insight(report: Row) -> list[RenderableType]:
     return [Text(), run_insight_view(report["insight"], report["run"].get("state_dir", ""))]
 
 
+def _ids_line() -> Text:
+    """Where the metrics of the figures stand."""
+    return Text(f"Every figure is a metric: ids in --json (metric_ids) and the HTML report; `{EXPLAIN}`.", style="dim")
+
+
 def _totals(report: Row) -> Text:
     """Signals, trades and the share of the signals that became orders."""
     road = report["signals"]
-    rate = road["intents"] / road["signals"] if road["signals"] else None
+    rate = road.get("approval_rate")
     return Text(
         f"\nTotal Signals: {road['signals']}\nTotal Trades: {report['trades']['count']}\n"
         f"Approval Rate: {'no data' if rate is None else f'{rate:.1%}'}"

@@ -30,7 +30,7 @@ CODE_WORDS: Final = {
     "KILL_SWITCH": "new entries stopped (halt)",
     "DISCONNECTED": "no connection to the exchange",
     "SYMBOL": "symbol barred by the policy",
-    "SYMBOL_HALTED": "symbol halted (bad price data)",
+    "SYMBOL_HALTED": "symbol halted (bad prices, or a lock)",
     "POLICY_GATE": "policy permits no new trades (guard)",
     "EXPIRED": "order request expired",
     "NOT_FINITE": "a number is missing or not finite",

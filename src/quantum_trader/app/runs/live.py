@@ -47,7 +47,7 @@ from quantum_trader.app.runs.status import (
     LiveStatus,
     OrderLine,
     OthersLine,
-    PositionLine,
+    position_line,
     untraded_lines,
     write_status,
 )
@@ -312,7 +312,7 @@ class LiveRun:
         return [
             OperatorRequestReceived(
                 ts_ns=self.driver.clock.now_ns(), action=request.action.value, reason=request.reason,
-                actor=request.actor,
+                actor=request.actor, symbol=request.symbol, until_ns=request.until_ns,
             )
             for request in self.operator.poll()
         ]
@@ -368,11 +368,9 @@ class LiveRun:
             governor=GOVERNOR_CODES[int(engine.account.governor[0])].value,
             result=self.records.history.result(engine.account.equity, engine.account.moved),
             positions=untraded_lines(engine.adopting.untraded_positions()) + tuple(
-                PositionLine(
-                    symbol=held.symbol, side=held.side.value, qty=held.qty, entry_price=held.entry_price,
-                    stop=engine.gateway.resting_stop(held), target=held.target,
+                position_line(
+                    held, stop=engine.gateway.resting_stop(held), protected=engine.gateway.is_protected(held),
                     mark_price=max(0.0, float(marks[held.index])),  # 0.0 before the first bar
-                    protected=engine.gateway.is_protected(held),
                 )
                 for held in engine.account.books.positions.values()
             ),

@@ -1,4 +1,4 @@
-"""Operator requests (halt, resume, flatten) as lines in the run's state folder.
+"""Operator requests (halt, resume, flatten, lock, unlock) as lines in the run's state folder.
 
 A request is appended and synced to disk before the command returns. A running process acts on it at once; when none
 runs, the next start acts on it before its first bar. Each is executed once: the checkpoint counts the executed ones.
@@ -24,15 +24,19 @@ class Action(str, Enum):
     HALT = "halt"
     RESUME = "resume"
     FLATTEN = "flatten"
+    LOCK = "lock"  # no entries into one symbol until a time
+    UNLOCK = "unlock"
 
 
 class OperatorRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One request: what, why, by whom and when."""
+    """One request: what, why, by whom and when; of a lock also the symbol, and until when."""
 
     action: Action
     reason: str
     actor: str
     ts_ns: int
+    symbol: str = ""
+    until_ns: int = 0
 
 
 def ask(state_dir: Path, request: OperatorRequest) -> None:

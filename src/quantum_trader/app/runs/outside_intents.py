@@ -5,7 +5,9 @@ Both ways lead through one :class:`TradeIntentSubscriber`, so that every intent 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +25,18 @@ from quantum_trader.live.intents import TradeIntentSubscriber, checked_intent
 
 FILE_NAME: Final = "intents.jsonl"
 BUS_TOPICS: Final = frozenset((TRADE_EXECUTED, TRADE_FAILED))  # records that a process publishes
+_PER_CENT: Final = 100.0
+_log: Final = logging.getLogger("quantum_trader.intents")
+
+
+class SizedIn(str, Enum):
+    """What the size of a request is stated in. The process makes a quantity of it; the risk limits may reduce that."""
+
+    BASE = "base"  # base units
+    QUOTE = "quote"  # notional in quote units
+    EQUITY_PCT = "equity_pct"  # notional as a percentage of the equity
+    MARGIN_PCT = "margin_pct"  # initial margin as a percentage of the equity
+    RISK = "risk"  # no size: the risk that a signal would get, at most the equity times the leverage
 
 
 class IntentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,15 +54,45 @@ class IntentRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ttl_s: float  # how long it may be acted on
     actor: str
     ts_ns: int
+    sized_in: SizedIn = SizedIn.BASE  # what *qty* is stated in
+    stop_pct: float = 0.0  # distance of the stop from the price, per cent; 0.0: *stop_price* says it
+    side_only: bool = False  # it closes a position of its own side alone
+    reverses: bool = False  # a position of the other side is closed first, and it opens once that is gone
 
-    def intent(self, price: float) -> Intent:
-        """This request as an intent at *price*."""
+    def intent(self, price: float, equity: float = 1.0) -> Intent:
+        """This request as an intent at *price*, for an account of *equity* (quote units)."""
+        stop = self.stop_price
+        if stop == 0.0 and self.stop_pct > 0.0:
+            stop = price * (1.0 - self.side.sign * self.stop_pct / _PER_CENT)
         return Intent(
-            intent_id=self.intent_id, trace_id=self.intent_id, symbol=self.symbol, side=self.side, qty=self.qty,
-            reduce_only=self.closes, reference_price=price, stop_price=self.stop_price, leverage=self.leverage,
+            intent_id=self.intent_id, trace_id=self.intent_id, symbol=self.symbol, side=self.side,
+            qty=self._quantity(price, equity), reduce_only=self.closes, reference_price=price, stop_price=stop,
+            leverage=self.leverage,
             created_ns=self.ts_ns, expires_ns=self.ts_ns + int(self.ttl_s * NS_PER_SECOND), source=self.source,
             reason=f"requested by {self.actor}", confidence=self.confidence,
         )
+
+    def closing(self) -> IntentRequest:
+        """What closes the position of the other side before this request opens one."""
+        return IntentRequest(
+            intent_id=f"{self.intent_id}-close", symbol=self.symbol, side=self.side, qty=0.0, stop_price=0.0,
+            leverage=self.leverage, closes=True, source=self.source, confidence=self.confidence, ttl_s=self.ttl_s,
+            actor=self.actor, ts_ns=self.ts_ns,
+        )
+
+    def has_expired(self, now_ns: int) -> bool:
+        """Whether it may not be acted on any more."""
+        return now_ns > self.ts_ns + int(self.ttl_s * NS_PER_SECOND)
+
+    def _quantity(self, price: float, equity: float) -> float:
+        """The size in base units."""
+        if self.sized_in is SizedIn.BASE:
+            return self.qty
+        notional = {
+            SizedIn.QUOTE: self.qty, SizedIn.EQUITY_PCT: equity * self.qty / _PER_CENT,
+            SizedIn.MARGIN_PCT: equity * self.qty / _PER_CENT * self.leverage, SizedIn.RISK: equity * self.leverage,
+        }[self.sized_in]
+        return notional / price
 
 
 def request_intent(state_dir: Path, request: IntentRequest) -> None:
@@ -70,6 +114,8 @@ class OutsideIntents:
         self.bus, self._engine = bus, engine
         self.requests = RequestLines(folder / FILE_NAME, 0) if folder is not None else None
         self._done: Collection[str] = ()
+        self._now_ns = now_ns
+        self._waiting: list[IntentRequest] = []  # openings, until the position of the other side is closed
         self._subscriber = TradeIntentSubscriber(
             bus, lambda received: take(received.intent), now_ns,
             lambda symbol: (engine.account.equity, self._price(symbol)),
@@ -87,16 +133,47 @@ class OutsideIntents:
         self._done = done
 
     def poll(self) -> int:
-        """Publish the intents requested since the last call; returns how many lines there were."""
+        """Publish the intents requested since the last call; returns how many lines and reversals there were."""
+        reversed_now = [one for one in self._waiting if not self._is_against(one) or one.has_expired(self._now_ns())]
+        for request in reversed_now:
+            self._waiting.remove(request)
+            self._publish(request)
         lines = self.requests.poll() if self.requests is not None else []
         for line in lines:
             try:
                 request = decode_json(line, IntentRequest)
             except msgspec.DecodeError:
                 continue  # a damaged line: the command that wrote it has reported an error
-            if request.intent_id not in self._done:
-                self.bus.publish(TRADE_INTENT, request.intent(self._price(request.symbol)))
-        return len(lines)
+            if request.intent_id in self._done or self._is_of_other_side(request):
+                continue
+            if request.reverses and not request.closes and self._is_against(request):
+                self._publish(request.closing())
+                self._waiting.append(request)
+            else:
+                self._publish(request)
+        return len(lines) + len(reversed_now)
+
+    def _publish(self, request: IntentRequest) -> None:
+        self.bus.publish(TRADE_INTENT, request.intent(self._price(request.symbol), self._engine.account.equity))
+
+    def _is_against(self, request: IntentRequest) -> bool:
+        """Whether the symbol's position is of the other side than the request."""
+        held = self._engine.account.books.positions.get(request.symbol)
+        return held is not None and held.plan.sign != request.side.sign
+
+    def _is_of_other_side(self, request: IntentRequest) -> bool:
+        """Whether a request closes one side alone, and the position is of the other: it is told and not taken."""
+        if not (request.closes and request.side_only and self._is_against(request)):
+            return False
+        _log.warning(
+            "intent %s closes a %s of %s, and the position is of the other side: nothing is closed",
+            request.intent_id, request.side.value, request.symbol,
+        )
+        self.bus.publish(TRADE_FAILED, {
+            "intent_id": request.intent_id, "trace_id": request.intent_id, "symbol": request.symbol,
+            "reason": "NO_POSITION", "ts_ns": request.ts_ns,
+        })
+        return True
 
     def _price(self, symbol: str) -> float:
         """The newest close; 1.0 where there is none, because an intent without a bar is refused at any price."""

@@ -461,10 +461,15 @@ def take_request(session: Run, request: OperatorRequest, now_ns: int) -> None:
     engine.records.tally.topics["operator.requested"] += 1
     engine.records.recorder.record("operator.requested", "", now_ns, OperatorRequested(
         action=request.action.value, reason=request.reason, actor=request.actor, ts_ns=request.ts_ns,
+        symbol=request.symbol or msgspec.UNSET, until_ns=request.until_ns or msgspec.UNSET,
     ), RUN)
     reason = f"{request.reason} ({request.actor})"
     if request.action is Action.RESUME:
         engine.resume(reason, now_ns)
+    elif request.action is Action.LOCK:
+        engine.halts.lock(request.symbol, request.until_ns, reason, now_ns)
+    elif request.action is Action.UNLOCK:
+        engine.halts.unlock(request.symbol, reason, now_ns)
     else:
         engine.halt(reason, now_ns)
     if request.action is Action.FLATTEN:

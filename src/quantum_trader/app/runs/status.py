@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,11 +28,12 @@ from quantum_trader.domain.json_text import decode_json
 from quantum_trader.domain.private_files import read_private, why_unwritable
 from quantum_trader.engine.books import Position
 from quantum_trader.engine.gateway import Purpose, Ticket
-from quantum_trader.engine.halts import DAILY_LOSS, OPERATOR, RECONCILIATION
+from quantum_trader.engine.halts import DAILY_LOSS, LOCK, OPERATOR, RECONCILIATION
 from quantum_trader.engine.tally import HaltEntry
 from quantum_trader.engine.untraded import UntradedPosition
 from quantum_trader.policy.storage import write_atomically
 from quantum_trader.risk.governor import GOV_ROW_LEVEL
+from quantum_trader.signals import columns as col
 
 STATUS_FILE: Final = "status.json"
 DIRECT_FILE: Final = "direct_actions.jsonl"
@@ -61,6 +62,15 @@ class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
     mark_price: float = 0.0  # 0.0: not known
     protected: bool = True  # an acknowledged stop for the whole quantity rests at the venue
     traded: bool = True  # False: somebody else's, in a symbol that this run does not trade
+    entry_ns: int = 0  # of its first fill, or when it was taken over; 0: not known
+    trace_id: str = ""  # of the decision that opened it
+    model: str = ""  # what decided that: models joined by +, or the source of an intent
+    leverage: float = 0.0  # 0.0: not known
+    first_stop: float = 0.0  # the stop at entry; 0.0: none yet
+    fees: float = 0.0  # USDT paid so far
+    funding: float = 0.0  # USDT received so far; negative is paid
+    realised: float = 0.0  # USDT of what was closed of it, before fees and funding
+    liquidation_price: float = 0.0  # by the venue's last report; 0.0: not known
 
 
 class OrderLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -346,13 +356,14 @@ def _from_checkpoint(saved: dict[str, Any] | None) -> dict[str, Any]:
     account, now_ns = engine["account"], int(engine["market"]["now_ns"])
     tickets = [msgspec.convert(raw, Ticket) for raw in engine["gateway"]["tickets"]]
     positions = [msgspec.convert(raw, Position) for raw in account["books"]["positions"]]
+    closes = engine["market"]["kernel"]["out"][:, col.CLOSE]
     halts = [msgspec.convert(raw, HaltEntry) for raw in engine["tally"]["halts"]]
     level = GOVERNOR_CODES[int(account["governor"][GOV_ROW_LEVEL])]
     view.update(
         source="checkpoint", as_of_ns=now_ns, equity=float(account["equity"]),
         equity_ns=max(now_ns, int(engine["money"]["began_ns"])),
         governor=level.value, result=saved_result(saved),
-        positions=(*position_lines(positions, tickets), *untraded_lines(
+        positions=(*position_lines(positions, tickets, closes), *untraded_lines(
             msgspec.convert(raw, UntradedPosition)
             for raw in engine["adopting"].get("untraded", {}).get("held", {}).values()
         )),
@@ -377,8 +388,10 @@ def _halted(in_force: Mapping[str, str], level: GovernorLevel) -> str:
     return next(iter(found), "the governor is in EMERGENCY" if level is GovernorLevel.EMERGENCY else "")
 
 
-def position_lines(positions: Iterable[Position], tickets: Iterable[Ticket]) -> tuple[PositionLine, ...]:
-    """Open positions, and whether an acknowledged stop for all of each rests at the venue."""
+def position_lines(
+    positions: Iterable[Position], tickets: Iterable[Ticket], closes: Sequence[float]
+) -> tuple[PositionLine, ...]:
+    """Open positions, and whether an acknowledged stop for all of each rests; *closes* are the newest by index."""
     stops = [ticket for ticket in tickets if ticket.purpose is Purpose.STOP and ticket.resting and not ticket.over]
     lines = []
     for position in positions:
@@ -386,12 +399,23 @@ def position_lines(positions: Iterable[Position], tickets: Iterable[Ticket]) -> 
             stop.symbol == position.symbol and stop.qty >= position.qty * (1.0 - 1e-9) for stop in stops
         )
         lines.append(
-            PositionLine(
-                symbol=position.symbol, side=position.side.value, qty=position.qty, entry_price=position.entry_price,
-                stop=position.stop if rests else 0.0, target=position.target, protected=rests,
+            position_line(
+                position, stop=position.stop if rests else 0.0, protected=rests,
+                mark_price=max(0.0, float(closes[position.index])),  # 0.0 before the first bar
             )
         )
     return tuple(lines)
+
+
+def position_line(position: Position, *, stop: float, protected: bool, mark_price: float = 0.0) -> PositionLine:
+    """The line of *position*, whose stop rests at *stop* at the venue (0.0: none does)."""
+    return PositionLine(
+        symbol=position.symbol, side=position.side.value, qty=position.qty, entry_price=position.entry_price, stop=stop,
+        target=position.target, mark_price=mark_price, protected=protected, entry_ns=position.entry_ns,
+        trace_id=position.plan.trace_id, model=position.plan.model, leverage=position.plan.leverage,
+        first_stop=position.first_stop, fees=position.fees, funding=position.funding, realised=position.realised,
+        liquidation_price=position.venue_liquidation,
+    )
 
 
 def untraded_lines(held: Iterable[UntradedPosition]) -> tuple[PositionLine, ...]:
@@ -433,7 +457,10 @@ def _problems(status: FolderStatus, known: _Known, folder: LiveFolder | None) ->
             f"{STATUS_FILE} cannot be read (damaged, or written by another version of this program): the figures shown "
             "are those of the checkpoint and may miss positions and halts; ask the version that runs, or restart"
         )
-    found += [f"{words(halt.kind)}: {halt.reason}; ends: {halt.exit_path}" for halt in status.halts]
+    found += [
+        f"{words(halt.kind)}: {halt.reason}; ends: {halt.exit_path}" for halt in status.halts
+        if not halt.kind.startswith(LOCK)  # a person made it, and it ends by itself
+    ]
     found += [
         f"{line.symbol}: {line.side} {line.qty:g} has no stop at the venue" for line in status.positions
         if not line.protected

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import msgspec
 
 from quantum_trader.lab.council.answers import AnswerStore, ChatMessage, ModelAnswer, StoredAnswer, question_key
-from quantum_trader.lab.council.ledger import CostLedger, CouncilCall, OverBudget
+from quantum_trader.lab.council.ledger import AskedAlready, CostLedger, CouncilCall, OverBudget
 from quantum_trader.lab.council.settings import CouncilModel
 
 MOST_TRIES: Final = 3
@@ -61,16 +61,12 @@ class ModelCaller:
             if open_call is not None:  # the process died between keeping the answer and settling it
                 self._settle(open_call, model, known)
             return known
-        if open_call is not None and not self.repeat_cut_off:
-            return NoAnswer(why=(
-                "its call was cut off when the program died and may have been billed; --again asks it once more"
-            ))
+        def keep(answer: ModelAnswer) -> None:
+            self.store.put(StoredAnswer(key=key, model=model.name, snapshot=snapshot, prompt=prompt, answer=answer))
+
         for number in range(MOST_TRIES):
-            asked = await self._once(model, api_key, messages, key)
-            if isinstance(asked, ModelAnswer):
-                self.store.put(StoredAnswer(key=key, model=model.name, snapshot=snapshot, prompt=prompt, answer=asked))
-                return asked
-            if isinstance(asked, NoAnswer):
+            asked = await self._once(model, api_key, messages, key, keep)
+            if not isinstance(asked, CallFailedError):
                 return asked
             wait_s = _FIRST_WAIT_S * 2**number if asked.retry_after_s == 0.0 else asked.retry_after_s
             if wait_s is None or wait_s > LONGEST_WAIT_S or number + 1 == MOST_TRIES:
@@ -79,10 +75,14 @@ class ModelCaller:
         raise AssertionError("unreachable: the last try returns")
 
     async def _once(
-        self, model: CouncilModel, api_key: str, messages: tuple[ChatMessage, ...], key: str
+        self, model: CouncilModel, api_key: str, messages: tuple[ChatMessage, ...], key: str,
+        keep: Callable[[ModelAnswer], None],
     ) -> ModelAnswer | NoAnswer | CallFailedError:
-        call = self.ledger.reserve(key, model.name, most_usd(model, messages), self.limit_usd)
-        if isinstance(call, OverBudget):
+        """One call. Its answer is on disk before its cost is: whoever dies in between has not paid for nothing."""
+        call = self.ledger.reserve(
+            key, model.name, most_usd(model, messages), self.limit_usd, again=self.repeat_cut_off
+        )
+        if isinstance(call, OverBudget | AskedAlready):
             return NoAnswer(why=str(call))
         began_ns = self._clock()
         try:
@@ -91,14 +91,21 @@ class ModelCaller:
             outcome, usd = ("timed out", call.usd) if error.may_be_billed else ("refused", 0.0)
             self.ledger.settle(call, outcome, usd=usd, latency_s=(self._clock() - began_ns) / 1e9)
             return NoAnswer(why=str(error)) if error.retry_after_s is None else error
+        keep(answer)
         self._settle(call, model, answer)
         return answer
 
     def _settle(self, call: CouncilCall, model: CouncilModel, answer: ModelAnswer) -> None:
+        usd = model.cost_usd(answer.input_tokens, answer.output_tokens) if _is_counted(answer) else call.usd
         self.ledger.settle(
-            call, "answered", usd=model.cost_usd(answer.input_tokens, answer.output_tokens),
+            call, "answered", usd=usd,
             input_tokens=answer.input_tokens, output_tokens=answer.output_tokens, latency_s=answer.latency_s,
         )
+
+
+def _is_counted(answer: ModelAnswer) -> bool:
+    """Whether the server said how many tokens it used; where it did not, the call counts as reserved."""
+    return answer.input_tokens > 0 and answer.output_tokens > 0
 
 
 def most_usd(model: CouncilModel, messages: tuple[ChatMessage, ...]) -> float:

@@ -57,6 +57,19 @@ class OverBudget(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class AskedAlready(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that was not made: the same question was asked and has not ended."""
+
+    call: CouncilCall
+
+    def __str__(self) -> str:
+        """For a person."""
+        return (
+            "its call was cut off when the program died, or another process is asking; it may have been billed; "
+            "--again asks it once more"
+        )
+
+
 def month_of(at_ns: int) -> str:
     """YYYY-MM of a time, UTC."""
     return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).strftime("%Y-%m")
@@ -69,10 +82,17 @@ class CostLedger:
         self.path = path_of("council", folder) / COST_LEDGER_FILE
         self._clock, self._pause = clock, pause
 
-    def reserve(self, key: str, model: str, usd: float, limit_usd: float) -> CouncilCall | OverBudget:
-        """Reserve *usd* of this month, on disk when this returns; OverBudget where that passes *limit_usd*."""
+    def reserve(
+        self, key: str, model: str, usd: float, limit_usd: float, *, again: bool = False
+    ) -> CouncilCall | OverBudget | AskedAlready:
+        """Reserve *usd* of this month, on disk when this returns; OverBudget where that passes *limit_usd*.
+
+        AskedAlready where a call of the same question has not ended, unless it is to be made *again*.
+        """
         with locked_store(self.path, self._pause):
             now_ns, known = self._clock(), self._read()
+            if not again and (call := _open_call(known, key)) is not None:
+                return AskedAlready(call=call)
             spent = ordered_sum(one.usd for one in known.values() if one.month == month_of(now_ns))
             if spent + usd > limit_usd:
                 return OverBudget(wanted_usd=usd, left_usd=max(limit_usd - spent, 0.0), limit_usd=limit_usd)
@@ -97,7 +117,7 @@ class CostLedger:
 
     def cut_off(self, key: str) -> CouncilCall | None:
         """A call of this question that was reserved and never ended: the process that made it died."""
-        return next((one for one in self._read().values() if one.key == key and not one.outcome), None)
+        return _open_call(self._read(), key)
 
     def spent_usd(self, month: str) -> float:
         """What the calls of *month* (YYYY-MM) cost, reserved ones in full."""
@@ -138,6 +158,10 @@ class CostLedger:
                 os.close(descriptor)
         except OSError as error:
             raise StateError(f"{self.path}: cannot be written ({why_unwritable(self.path, error)})") from error
+
+
+def _open_call(calls: dict[str, CouncilCall], key: str) -> CouncilCall | None:
+    return next((one for one in calls.values() if one.key == key and not one.outcome), None)
 
 
 def _whole_lines(descriptor: int) -> int:

@@ -6,7 +6,7 @@ import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -86,6 +86,20 @@ def load_council(file: Path | None = None) -> CouncilSettings:
         except OSError as error:
             raise ConfigError(f"{file}: cannot be read: {error.strerror or error}") from None
     try:
-        return msgspec.convert(tomllib.loads(raw.decode("utf-8")), CouncilSettings)
+        table = tomllib.loads(raw.decode("utf-8"))
+        found = msgspec.convert(table, CouncilSettings)
+        _require_prices(table)
+        return found
     except (msgspec.ValidationError, ValueError) as error:
         raise ConfigError(f"{file or 'the council'}: {error}") from None
+
+
+def _require_prices(table: dict[str, Any]) -> None:
+    """A model with a key is paid for: without its prices no budget would ever stop it."""
+    for one in [*table.get("analysts", ()), *([table["judge"]] if "judge" in table else [])]:
+        missing = [key for key in ("input_usd_per_million", "output_usd_per_million") if key not in one]
+        if one.get("api_key_env") and missing:
+            raise ConfigError(
+                f"council model {one['name']!r}: {' and '.join(missing)}: missing; a model with a key has prices, or "
+                "no budget could stop it (write 0.0 if it costs nothing)"
+            )

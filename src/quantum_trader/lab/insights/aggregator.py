@@ -13,7 +13,7 @@ from quantum_trader.journal.lake import JOURNAL, journal_of
 from quantum_trader.lab.insights import insight_sentences as said
 from quantum_trader.lab.insights.daily_insight import DailyInsight, InsightParts, insight_of
 from quantum_trader.lab.insights.day_records import WINDOW_DAYS, DayRecords, midnight_of, read_day
-from quantum_trader.lab.insights.insight_figures import INSIGHT_METRICS, insight_figures
+from quantum_trader.lab.insights.insight_figures import INSIGHTS, insight_figures
 from quantum_trader.lab.insights.outside_events import OutsideEvents, outside_day, write_events
 from quantum_trader.lab.insights.threshold_moves import moved_threshold
 from quantum_trader.lab.market_context import optimal_conditions, samples_of_signals
@@ -81,15 +81,17 @@ class InsightAggregator:
         conditions = optimal_conditions(samples_of_signals(signals)) if signals is not None else None
         values = [*self._of_day(day, known), *insight_figures(records, analysis, conditions, moved)]
         return InsightParts(
-            snapshot=MetricSnapshot({**self._catalogue.metrics, **INSIGHT_METRICS}, values, day), records=records,
-            analysis=analysis, conditions=conditions, moved=moved, window_days=self._window_days,
+            snapshot=MetricSnapshot(
+                {**self._catalogue.queried, **self._catalogue.of_source(INSIGHTS)}, values, day
+            ),
+            records=records, analysis=analysis, conditions=conditions, moved=moved, window_days=self._window_days,
             state="" if self._outside is not None else str(self._state),
         )
 
     def _chosen(self, day: str | date | None, known: list[str]) -> str:
         if not known:
             raise StateError(f"--state {self._state}: the journal has no event yet")
-        wanted = known[-1] if day is None else day.isoformat() if isinstance(day, date) else day
+        wanted = self._computer.last_day() if day is None else day.isoformat() if isinstance(day, date) else day
         midnight_of(wanted)
         if wanted not in known:
             raise StateError(
@@ -101,7 +103,7 @@ class InsightAggregator:
         """The catalogue's figures of *day*, and those of the day before that sentences compare with."""
         before = day_before(day)
         older = self._computer.some(before, ("pnl_total",)) if before in known else ()
-        names = [one for one in said.SPOKEN if one in self._catalogue.metrics]
+        names = [one for one in said.SPOKEN if one in self._catalogue.queried]
         return [*self._computer.some(day, names), *older]
 
 

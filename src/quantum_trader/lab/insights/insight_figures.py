@@ -1,16 +1,15 @@
-"""The figures of an insight that no SQL of the catalogue gives: each with its metric, computed by a named function.
+"""The figures of an insight that no SQL gives: the catalogue names the function that computes each of them.
 
 They stand beside those of the catalogue in one snapshot, so that sentences and tables name every figure by its id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from quantum_trader.lab.insights.day_records import DayRecords, waits_for_a_person
 from quantum_trader.lab.insights.threshold_moves import MovedThreshold, ThresholdMove
-from quantum_trader.lab.metrics.metric import BetterWhen, Dimension, Metric, Unit
 from quantum_trader.lab.metrics.values import MetricKey, MetricValue
 from quantum_trader.lab.shadows.analysis import ShadowAnalysis
 from quantum_trader.lab.shadows.blocks import BlockScore
@@ -19,59 +18,7 @@ from quantum_trader.models.gates import GATES
 if TYPE_CHECKING:
     from quantum_trader.lab.market_context import OptimalConditions
 
-INSIGHTS: Final = "insights"  # stands in the place of a relation
-_MOVES: Final = "lab.insights.threshold_moves.moved_threshold"
-_BLOCKS: Final = "lab.shadows.analysis.analyse"
-_RANGES: Final = "lab.market_context.optimal_conditions"
-_RECORDS: Final = "lab.insights.day_records.read_day"
-
-
-def _metric(
-    name: str, title: str, unit: Unit, nouns: Sequence[str], function: str, meaning: str, *, by_gate: bool = False,
-    direction: BetterWhen = BetterWhen.NEITHER, interval: str = "",
-) -> Metric:
-    return Metric(
-        id=name, title=title, group=INSIGHTS, unit=unit, direction=direction, meaning=meaning, of=INSIGHTS,
-        value=function, by=(Dimension.GATE,) if by_gate else (), nouns=tuple(nouns), interval=interval,
-    )
-
-
-_ALL: Final = (
-    _metric("refusals", "Refusals by reason", Unit.COUNT, ("refusal",), _RECORDS,
-            "How many signals of the day were not traded, by the reason on record.", by_gate=True),
-    _metric("open_halts", "Standing halts", Unit.COUNT, ("standing halt",), _RECORDS,
-            "How many kinds of halts stand at the end of the day.", direction=BetterWhen.LOWER),
-    _metric("waiting_halts", "Halts that wait for a person", Unit.COUNT, ("waiting halt",), _RECORDS,
-            "How many of them end by `resume` alone.", direction=BetterWhen.LOWER),
-    _metric("window_signals", "Signals of the window", Unit.COUNT, ("signal of the window",), _BLOCKS,
-            "How many signals the days up to the end of the day had that blocks are judged by."),
-    _metric("window_block_mean", "Worth of blocking", Unit.BPS, ("result of the blocked",), _BLOCKS,
-            "Mean shadow result of the signals of the window that were not traded; bounds hold at all looks together.",
-            direction=BetterWhen.LOWER, interval="looks"),
-    _metric("window_gate_mean", "Worth of a gate", Unit.BPS, ("result of the stopped",), _BLOCKS,
-            "Mean shadow result of the signals of the window that a gate does not let pass; bounds hold at all looks "
-            "together.", by_gate=True, direction=BetterWhen.LOWER, interval="looks"),
-    _metric("window_gate_accuracy", "Rightly stopped", Unit.SHARE, ("share of good blocks",), _BLOCKS,
-            "Share of good blocks of a gate among good and bad ones in the window.", by_gate=True,
-            direction=BetterWhen.HIGHER, interval="looks"),
-    _metric("ranges_tested", "Ranges tested", Unit.COUNT, ("tested range",), _RANGES,
-            "How many ranges of market conditions were tested against the rest of the window's signals."),
-    _metric("ranges_told", "Ranges told from luck", Unit.COUNT, ("range told apart",), _RANGES,
-            "How many of them differ at a false discovery rate below 5 %."),
-    _metric("threshold_now", "Value in force", Unit.RATIO, ("value in force",), _MOVES,
-            "The threshold that was in force, in the unit of its setting.", by_gate=True),
-    _metric("threshold_tried", "Tried value", Unit.RATIO, ("tried value",), _MOVES,
-            "Another value of the threshold, with which the day's refused signals were decided again.", by_gate=True),
-    _metric("threshold_signals", "Signals decided again", Unit.COUNT, ("signal decided again",), _MOVES,
-            "How many refused signals of the day were decided again.", by_gate=True),
-    _metric("threshold_passed", "Signals let through", Unit.COUNT, ("signal let through",), _MOVES,
-            "How many of them the tried value lets through.", by_gate=True),
-    _metric("threshold_ended", "Results known", Unit.COUNT, ("known result",), _MOVES,
-            "Of how many of these the shadow trade had ended by the end of the day.", by_gate=True),
-    _metric("threshold_mean", "Their mean result", Unit.BPS, ("result of those let through",), _MOVES,
-            "Mean shadow result of these, after costs.", by_gate=True, direction=BetterWhen.HIGHER),
-)
-INSIGHT_METRICS: Final[Mapping[str, Metric]] = {one.id: one for one in _ALL}
+INSIGHTS: Final = "insights"  # the source of these metrics in the catalogue
 
 
 def insight_figures(

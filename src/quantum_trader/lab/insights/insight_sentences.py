@@ -132,8 +132,8 @@ def _gate_sentences(figures: SpokenFigures, gate: str) -> Iterator[Sentence]:
     elif figures.known("gate_stops", gate=gate):
         return
     yield Sentence(text=(
-        f"{{gate={gate}}} had {stopped}a share of good blocks of {{window_gate_accuracy{name}}} and a result of the "
-        f"stopped of {{window_gate_mean{name}}}."
+        f"The gate {{gate={gate}}} had {stopped}a share of good blocks of {{window_gate_accuracy{name}}} and a result "
+        f"of the stopped of {{window_gate_mean{name}}}."
     ))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +18,25 @@ from quantum_trader.journal.lake import Lake, journal_of
 from quantum_trader.lab.metrics.catalogue import OF_MEANS, Catalogue, averaged, load_catalogue
 from quantum_trader.lab.metrics.finished_days import FinishedDays
 from quantum_trader.lab.metrics.metric import Metric
-from quantum_trader.lab.metrics.queries import DaySpan, mean_error, mean_parts, midnight_ns, rows_of, standalone
+from quantum_trader.lab.metrics.queries import (
+    DaySpan,
+    JournalSpan,
+    mean_error,
+    mean_parts,
+    midnight_ns,
+    rows_of,
+    standalone,
+)
 from quantum_trader.lab.metrics.relation_values import ROWS, RelationValues, finite_number, value_bounds
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot, MetricValue
 
-_DAYS: Final = "select day, count(*) as events from events group by day order by day"
-_LAST: Final = "select max(ts_ns) as last_ns from events"
+_DAYS: Final = (
+    "select day, count(*) as events, min(ts_ns) as first_ns, max(ts_ns) as last_ns from events "
+    "group by day order by day"
+)
+_SPAN: Final = "select min(ts_ns) as first_ns, max(ts_ns) as last_ns from events"
+_THREADS: Final = 2  # relations that are grouped at the same time
+_LAST_DAY: Final = f"select coalesce(max(day) filter (ts_ns % {NS_PER_DAY} <> 0), max(day)) as day from events"
 
 
 class MetricsComputer:
@@ -37,29 +52,42 @@ class MetricsComputer:
 
     def days(self) -> dict[str, int]:
         """Events by day of the journal, oldest day first."""
-        return _counts(self._lake().sql(_DAYS))
+        return self._counted()[0]
+
+    def last_day(self) -> str:
+        """The last day that has an event after its first moment; empty for an empty journal.
+
+        The last bar of a run to a day's end closes at midnight, where a further day begins that nothing happened on.
+        """
+        found = self._lake().sql(_LAST_DAY)["day"][0].as_py()
+        return found.isoformat() if found is not None else ""
 
     def compute(self, first_day: str | None = None, last_day: str | None = None) -> MetricSnapshot:
         """Every metric of each day from *first_day* to *last_day* and of all of them together.
 
-        A snapshot's own day is the last one. Days that are over are kept in the state folder and read from there.
+        A snapshot's own day is the last one, as :meth:`last_day` has it. Days that are over are kept in the
+        state folder and read from there.
         Raises StateError for a journal that is empty or has none of these days.
         """
         span = _span(first_day, last_day)
-        counts = self.days()
-        kept = self._kept(counts, span)
+        known, journal = self._counted()
+        counts = {day: events for day, events in known.items() if _inside(day, span)}
+        kept = self._kept(counts)
         found = self._finished.read(WHOLE, _total(counts)) if span == DaySpan() else None
         if found is None or not counts.keys() <= kept.keys() | {one.key.day for one in found}:
-            counts, found = self._computed(span, lambda day: day not in kept, whole=True)
+            missing = {day: events for day, events in counts.items() if day not in kept}
+            found = self._computed(span, journal, missing, whole=_total(counts))
         values = [*found, *(one for day in kept for one in kept[day])]
-        return MetricSnapshot(self.catalogue.metrics, values, max(day for day in counts if _inside(day, span)))
+        last = self.last_day()
+        return MetricSnapshot(self.catalogue.queried, values, last if last in counts else max(counts))
 
     def day(self, day: str) -> MetricSnapshot:
         """Every metric of one *day*. Raises StateError where the journal has no event of that day."""
         span = _span(day, day)
-        kept = self._kept(self._count_of(day, span), span)
-        values = kept[day] if day in kept else self._computed(span, lambda _: True, whole=False)[1]
-        return MetricSnapshot(self.catalogue.metrics, values, day)
+        counts, journal = self._counted_of(day, span)
+        kept = self._kept(counts)
+        values = kept[day] if day in kept else self._computed(span, journal, counts)
+        return MetricSnapshot(self.catalogue.queried, values, day)
 
     def some(self, day: str, names: Collection[str]) -> MetricSnapshot:
         """The metrics *names* of one *day*: of what was kept, or computed without the others and not kept.
@@ -67,14 +95,15 @@ class MetricsComputer:
         Raises StateError where the journal has no event of that day.
         """
         span = _span(day, day)
-        kept = self._kept(self._count_of(day, span), span)
+        counts, journal = self._counted_of(day, span)
+        kept = self._kept(counts)
         if day in kept:
             return MetricSnapshot(
-                self.catalogue.metrics, (one for one in kept[day] if one.key.metric in names), day
+                self.catalogue.queried, (one for one in kept[day] if one.key.metric in names), day
             )
         part = Catalogue(self.catalogue.relations, {name: self.catalogue.metric(name) for name in names})
-        values = MetricsComputer(self.state, part, keeps=False)._computed(span, lambda _: True, whole=False)[1]
-        return MetricSnapshot(self.catalogue.metrics, values, day)
+        values = MetricsComputer(self.state, part, keeps=False)._computed(span, journal, counts)
+        return MetricSnapshot(self.catalogue.queried, values, day)
 
     def value(self, metric: str, day: str = WHOLE, **where: str) -> MetricValue:
         """One value of *metric* on *day* with any combination of dimensions."""
@@ -103,54 +132,70 @@ class MetricsComputer:
         return (found[0]["error"], found[0]["effective"]) if found else None
 
     # ---- all figures -------------------------------------------------------------------------------------------------
-    def _kept(self, counts: Mapping[str, int], span: DaySpan) -> dict[str, list[MetricValue]]:
-        """The values of the days of *span* that were kept and still count."""
-        found = {day: self._finished.read(day, events) for day, events in counts.items() if _inside(day, span)}
+    def _counted(self) -> tuple[dict[str, int], JournalSpan | None]:
+        """Events by day, oldest day first, and the times of the first and the last event; None without an event."""
+        rows = self._lake().sql(_DAYS).to_pylist()
+        counts = {row["day"].isoformat(): row["events"] for row in rows}
+        if not rows:
+            return counts, None
+        return counts, JournalSpan(min(row["first_ns"] for row in rows), max(row["last_ns"] for row in rows))
+
+    def _counted_of(self, day: str, span: DaySpan) -> tuple[dict[str, int], JournalSpan | None]:
+        """As ``_counted``, with the events of one *day*, without reading the other days."""
+        counting = f"select count(*) as events from events where {span.condition}"
+        counted, times = (table.to_pylist()[0] for table in self._lake().tables([counting, _SPAN]))
+        return ({day: counted["events"]}, JournalSpan(**times)) if counted["events"] else ({}, None)
+
+    def _kept(self, counts: Mapping[str, int]) -> dict[str, list[MetricValue]]:
+        """The values of the days of *counts* that were kept and still count."""
+        found = {day: self._finished.read(day, events) for day, events in counts.items()}
         return {day: values for day, values in found.items() if values is not None}
 
-    def _count_of(self, day: str, span: DaySpan) -> dict[str, int]:
-        """The events of one *day*, without reading the other days."""
-        found = self._lake().sql(f"select count(*) as events from events where {span.condition}").to_pylist()
-        return {day: found[0]["events"]} if found[0]["events"] else {}
-
     def _computed(
-        self, span: DaySpan, is_wanted: Callable[[str], bool], *, whole: bool
-    ) -> tuple[dict[str, int], list[MetricValue]]:
-        """Events by day of *span*, and the values of its days that are wanted and, where asked for, of the whole."""
-        used = [name for name in self.catalogue.relations if self.catalogue.of_relation(name)]
-        counting = f"select day, count(*) as events from events where {span.condition} group by day order by day"
-        counted, last, *tables = self._lake().tables(
-            [counting, _LAST, *(rows_of(self.catalogue, name, span) for name in used)]
-        )
-        counts = _counts(counted)
-        if not counts:
+        self, span: DaySpan, journal: JournalSpan | None, counts: Mapping[str, int], whole: int | None = None
+    ) -> list[MetricValue]:
+        """The values of the days of *counts*, and of all rows of *span* where *whole* says how many events these are.
+
+        What is kept is kept for the events that were counted: one that came since makes its day anew.
+        """
+        if journal is None or not (counts or whole):
             raise StateError(f"--state {self.state}: the journal has no event of the days asked for")
-        days = [day for day in counts if is_wanted(day)]
-        values: list[MetricValue] = []
-        with duckdb.connect(":memory:", config={"threads": 1}) as connection:  # one: sums in one order, bit for bit
-            for name, rows in zip(used, tables, strict=True):
-                connection.register("found", rows)
-                connection.execute(f"create or replace temp table {ROWS} as select * from found {ordering(rows)}")
-                connection.unregister("found")
-                metrics, dimensions = self.catalogue.of_relation(name), self.catalogue.relations[name].dimensions
-                values += RelationValues(connection, metrics, dimensions).of(days, whole=whole)
-        over = [day for day in days if last["last_ns"][0].as_py() >= _over_ns(day)]
+        used = [name for name in self.catalogue.relations if self.catalogue.of_relation(name)]
+        tables = self._lake().tables([rows_of(self.catalogue, name, span, journal=journal) for name in used])
+        with (
+            duckdb.connect(":memory:", config={"threads": 1}) as database,  # one: sums in one order, bit for bit
+            ThreadPoolExecutor(_THREADS, "metrics") as pool,
+        ):
+            grouped = partial(self._grouped, database, list(counts), whole=whole is not None)
+            values = [one for some in pool.map(grouped, used, tables) for one in some]
         if self._keeps:
-            self._keep(counts, over, values, whole=whole and span == DaySpan())
-        return counts, values
+            over = [day for day in counts if journal.last_ns >= _over_ns(day)]
+            self._keep(counts, over, values, whole if span == DaySpan() else None)
+        return values
+
+    def _grouped(
+        self, database: duckdb.DuckDBPyConnection, days: Sequence[str], name: str, rows: pa.Table, *, whole: bool
+    ) -> list[MetricValue]:
+        """The values of the relation *name*, which has *rows*; several relations at a time."""
+        with database.cursor() as connection:
+            connection.register("found", rows)
+            connection.execute(f"create temp table {ROWS} as select * from found {ordering(rows)}")
+            metrics, dimensions = self.catalogue.of_relation(name), self.catalogue.relations[name].dimensions
+            return list(RelationValues(connection, metrics, dimensions).of(days, whole=whole))
 
     def _keep(
-        self, counts: Mapping[str, int], over: Sequence[str], values: Sequence[MetricValue], *, whole: bool
+        self, counts: Mapping[str, int], over: Sequence[str], values: Sequence[MetricValue], whole: int | None
     ) -> None:
-        """Keep the *values* of the days that are *over*; those of the whole with the days that are not, if *whole*."""
+        """Keep the *values* of the days that are *over*; the others as those of the *whole*, with its events."""
         by_day: dict[str, list[MetricValue]] = {day: [] for day in over}
         rest: list[MetricValue] = []
         for one in values:
             by_day.get(one.key.day, rest).append(one)
-        if whole:
-            by_day[WHOLE] = rest
+        events = dict(counts)
+        if whole is not None:
+            by_day[WHOLE], events[WHOLE] = rest, whole
         for day, some in by_day.items():
-            if not self._finished.keep(day, _total(counts) if day == WHOLE else counts[day], some):
+            if not self._finished.keep(day, events[day], some):
                 return
 
     def _lake(self) -> Lake:
@@ -167,8 +212,13 @@ def ordering(rows: pa.Table) -> str:
 
 
 def standalone_query(catalogue: Catalogue, name: str, day: str, where: Mapping[str, str]) -> str:
-    """The SELECT of one figure of the metric *name*; InputError for a dimension that it cannot be asked by."""
+    """The SELECT of one figure of the metric *name*; InputError where it has no SQL, or for a dimension that
+    it cannot be asked by.
+    """
     metric = catalogue.metric(name)
+    if metric.function:
+        command = catalogue.sources[metric.of].command
+        raise InputError(f"metric {name!r}: has no SQL; {metric.function} computes it, and `{command}` prints it")
     for key, value in where.items():
         if key not in metric.by:
             raise InputError(
@@ -176,11 +226,6 @@ def standalone_query(catalogue: Catalogue, name: str, day: str, where: Mapping[s
             )
     span = DaySpan() if day == WHOLE else _span(day, day)
     return standalone(catalogue, metric, span, where)
-
-
-def _counts(table: pa.Table) -> dict[str, int]:
-    """Events by day."""
-    return {row["day"].isoformat(): row["events"] for row in table.to_pylist()}
 
 
 def _total(counts: Mapping[str, int]) -> int:

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from quantum_trader.domain.clock import NS_PER_DAY
-from quantum_trader.lab.metrics.catalogue import Averaged, Catalogue
+from quantum_trader.lab.metrics.catalogue import Averaged, Catalogue, SqlPlaces
 from quantum_trader.lab.metrics.metric import Dimension, Metric
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
@@ -34,6 +34,13 @@ class DaySpan(msgspec.Struct, frozen=True):
         if self.last is not None:
             parts.append(f"ts_ns < {midnight_ns(self.last) + NS_PER_DAY}")
         return " and ".join(parts) or "true"
+
+
+class JournalSpan(msgspec.Struct, frozen=True):
+    """The times of the first and of the last event of a journal."""
+
+    first_ns: int
+    last_ns: int
 
 
 class Grouping(msgspec.Struct, frozen=True):
@@ -58,12 +65,29 @@ def text_literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def rows_of(catalogue: Catalogue, name: str, span: DaySpan, where: Mapping[str, str] | None = None) -> str:
-    """The SELECT of the rows of *span* of the relation *name*, with the values *where* of dimensions."""
+def rows_of(
+    catalogue: Catalogue, name: str, span: DaySpan, where: Mapping[str, str] | None = None,
+    journal: JournalSpan | None = None,
+) -> str:
+    """The SELECT of the rows of *span* of the relation *name*, with the values *where* of dimensions.
+
+    With *journal* its times stand in the SELECT, which else reads them from all events.
+    """
     conditions = [span.condition] if span.condition != "true" else []
     conditions += [f"{name} = {text_literal(value)}" for name, value in sorted((where or {}).items())]
     tail = f" where {' and '.join(conditions)}" if conditions else ""
-    return f"select * from (\n{catalogue.rows_sql(name, span.condition)}\n){tail}"
+    return f"select * from (\n{catalogue.rows_sql(name, _places(span, journal))}\n){tail}"
+
+
+def _places(span: DaySpan, journal: JournalSpan | None) -> SqlPlaces:
+    given = {"days": span.condition}
+    if span.first is not None:
+        given["begin_ns"] = str(midnight_ns(span.first))
+    if span.last is not None:
+        given["end_ns"] = str(midnight_ns(span.last) + NS_PER_DAY)
+    if journal is not None:
+        given |= {"first_ns": str(journal.first_ns), "last_ns": str(journal.last_ns)}
+    return SqlPlaces(**given)
 
 
 def standalone(catalogue: Catalogue, metric: Metric, span: DaySpan, where: Mapping[str, str]) -> str:
@@ -98,17 +122,18 @@ def metric_columns(metrics: Sequence[Metric]) -> str:
     )
 
 
-def exploded(table: str, ways: Sequence[Grouping]) -> str:
-    """Every row of *table* once for each of the *ways*, with the ``key`` of its group.
+def exploded(table: str, ways: Sequence[Grouping], columns: Sequence[str] = ("*",)) -> str:
+    """Every row of *table* once for each of the *ways*, with the ``key`` of its group and these *columns*.
 
     A key is the place of the way, the day and the value; rows without a value of the dimension are left out.
     """
     parts = []
+    quoted = [one if one == "*" else f'"{one}"' for one in columns]
     for place, way in enumerate(ways):
         day = "day" if way.by_day else "cast(null as date)"
         key = f"{{'way': {place}, 'day': {day}, 'of': cast({way.dimension or 'null'} as varchar)}}"
         only = f" where {way.dimension} <> ''" if way.dimension is not None else ""
-        parts.append(f"select {key} as key, * from {table}{only}")
+        parts.append(f"select {key} as key, {', '.join(quoted)} from {table}{only}")
     return " union all ".join(parts)
 
 

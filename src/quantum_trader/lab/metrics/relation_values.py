@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -29,6 +30,8 @@ ALPHA: Final = 0.05  # two-sided error of the bounds
 ROWS: Final = "relation"  # table of the rows
 _DAYS: Final = "wanted_days"
 _PARTS: Final = "parts_of_means"
+_EXPLODED: Final = "exploded_rows"
+_WORD: Final = re.compile(r"\w+")
 _Group = tuple[str, tuple[tuple[str, str], ...]]  # day and filter
 
 
@@ -70,6 +73,9 @@ class RelationValues:
 
         A day without rows has the values that the aggregates have of no row: a count is 0, all else is no data.
         """
+        if self._connection.execute(f"select 1 from {ROWS} limit 1").fetchone() is None:
+            yield from self._made([*days, *([WHOLE] if whole else [])], {}, {}, {})
+            return
         listed = ", ".join(f"date '{day}'" for day in days) or "null"
         self._connection.execute(
             f"create or replace temp view {_DAYS} as select * from {ROWS} where day in ({listed})"
@@ -81,15 +87,17 @@ class RelationValues:
             yield from self._values([way for way in ways if not way.by_day], ROWS, [WHOLE])
 
     def _values(self, ways: Sequence[Grouping], table: str, days: Sequence[str]) -> Iterator[MetricValue]:
-        found = self._by_aggregate(ways, table)
+        errors = {} if ways[0].by_day else self._errors(ways)  # the parts of a mean's error are days: one day has none
+        yield from self._made(days, self._by_aggregate(ways, table), self._selected(ways, table), errors)
+
+    def _made(
+        self, days: Sequence[str], found: dict[_Group, list[Any]], selects: Mapping[int, Mapping[_Group, Any]],
+        errors: Mapping[int, Mapping[_Group, tuple[float | None, float]]],
+    ) -> Iterator[MetricValue]:
+        """The values of *days* and groups from the columns *found* of aggregates, *selects* and *errors* by place."""
         empty = self._connection.sql(f"select {metric_columns(self._metrics)} from {ROWS} where false").fetchall()[0]
         for day in days:
             found.setdefault((day, ()), list(empty))
-        selects = {
-            place: {group: row[0] for group, row in self._grouped(one.value, "value", ways, table)}
-            for place, one in enumerate(self._metrics) if is_select(one)
-        }
-        errors = {} if ways[0].by_day else self._errors(ways)  # the parts of a mean's error are days: one day has none
         for (day, where), row in found.items():
             for place, metric in enumerate(self._metrics):
                 if where and where[0][0] not in metric.by:
@@ -132,13 +140,25 @@ class RelationValues:
             for number, (place, _) in enumerate(averages)
         }
 
-    def _grouped(
-        self, query: str, columns: str, ways: Sequence[Grouping], table: str
-    ) -> Iterator[tuple[_Group, tuple[Any, ...]]]:
-        """The *columns* of a *query* over ``rows`` that groups by ``key``."""
-        text = f"with rows as ({exploded(table, ways)}) select key.way, key.day, key.of, {columns} from ({query})"
-        for place, day, value, *rest in self._connection.sql(text).fetchall():
-            yield _group(ways[place], day, value), tuple(rest)
+    def _selected(self, ways: Sequence[Grouping], table: str) -> dict[int, dict[_Group, Any]]:
+        """The values of the metrics that are SELECTs over ``rows``, by the place of the metric."""
+        places = [place for place, one in enumerate(self._metrics) if is_select(one)]
+        if places:  # a table, else each SELECT would plan and read the rows of all ways again
+            words = {word for place in places for word in _WORD.findall(self._metrics[place].value.lower())}
+            columns = [one for one in self._connection.table(ROWS).columns if one.lower() in words]
+            self._connection.execute(
+                f"create or replace temp table {_EXPLODED} as {exploded(table, ways, columns)}"
+            )
+        return {
+            place: {
+                _group(ways[way], day, of): value
+                for way, day, of, value in self._connection.sql(
+                    f"with rows as (select * from {_EXPLODED}) "
+                    f"select key.way, key.day, key.of, value from ({self._metrics[place].value})"
+                ).fetchall()
+            }
+            for place in places
+        }
 
     def _number_of(self, way: Grouping) -> int:
         """What ``grouping_id`` says of *way*: a bit is 1 where its column is not grouped by."""

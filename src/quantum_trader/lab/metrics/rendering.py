@@ -50,6 +50,8 @@ _WRITTEN: Final = {
     Unit.PRICE: lambda value: f"{_plain(value, 6 if abs(value) < 1.0 else 2)} USDT",
     Unit.BPS: lambda value: f"{_signed(value, 1)} bps",
     Unit.SHARE: lambda value: f"{_plain(100.0 * value, 1)} %",
+    Unit.PERCENT: lambda value: f"{_signed(value, 2)} %",
+    Unit.QUANTITY: lambda value: f"{value:g}",
     Unit.R: lambda value: f"{_signed(value, 3)} R",
     Unit.COUNT: lambda value: _plain(value, 0),
     Unit.RATIO: _ratio,

@@ -8,7 +8,7 @@ from typing import Final
 from quantum_trader.domain.errors import InputError
 from quantum_trader.lab.metrics.rendering import metric_text
 from quantum_trader.lab.metrics.values import WHOLE, MetricKey, MetricSnapshot
-from quantum_trader.lab.statements import claim_rules, figure_rules, text_rules
+from quantum_trader.lab.statements import amount_rules, claim_rules, figure_rules, reach_rules, text_rules
 from quantum_trader.lab.statements.flaws import Flaw
 from quantum_trader.lab.statements.language import Place, Sentence
 from quantum_trader.lab.statements.reading import Reading, read_sentence
@@ -21,8 +21,10 @@ RULES: Final[tuple[SentenceRule, ...]] = (
     figure_rules.known_figures, figure_rules.known_names, figure_rules.known_dates, figure_rules.typed_names,
     figure_rules.unit_words, figure_rules.before_a_figure, figure_rules.qualifiers, figure_rules.nouns,
     figure_rules.names_fit, figure_rules.dates_fit, figure_rules.day_words, figure_rules.signs,
+    amount_rules.amounts_of_change, amount_rules.compared_figures, amount_rules.untruths, amount_rules.predicates,
+    amount_rules.rates, amount_rules.parts, amount_rules.owners, amount_rules.exclusives,
     claim_rules.known_claims, claim_rules.true_claims, claim_rules.comparisons, claim_rules.order,
-    claim_rules.negations, claim_rules.no_data,
+    claim_rules.negations, claim_rules.no_data, reach_rules.echoes, reach_rules.named_claims, reach_rules.reaches,
 )
 _LONGEST_NAME: Final = 64
 

@@ -8,12 +8,14 @@ from typing import Final
 
 import msgspec
 
+from quantum_trader.lab.metrics.metric import BetterWhen
 from quantum_trader.lab.metrics.values import MetricKey
 from quantum_trader.lab.statements.claims import DAY, BoundClaim, is_true
 from quantum_trader.lab.statements.flaws import Flaw
 from quantum_trader.lab.statements.language import DIMENSIONS, ClaimRelation
-from quantum_trader.lab.statements.reading import Noun, Reading, Token, singular
+from quantum_trader.lab.statements.reading import Noun, Reading, SentenceToken, singular
 from quantum_trader.lab.statements.words import (
+    ARTICLES,
     CLASSES,
     CONDITIONS,
     DENIALS,
@@ -26,6 +28,8 @@ from quantum_trader.lab.statements.words import (
     TARGET_RELATIONS,
     TARGET_WORDS,
     negates,
+    word_set,
+    words_of_classes,
 )
 
 _FROM: Final = frozenset({"from", "than", "against", "versus"})
@@ -34,6 +38,39 @@ _BEFORE_UP: Final = frozenset({"held", "holds", "set", "made", "makes", "make", 
 _JUDGING: Final = frozenset().union(*(one.words for one in CLASSES if one.name in ("high", "low", "good", "bad")))
 _ON_TARGET: Final = frozenset({"within", "on", "inside"})
 _WORDS_BACK: Final = 4
+_CLOSER: Final = frozenset({"closer", "further"})
+_LOOKS: Final = word_set("look looks attention inspection study review monitoring")
+_ADVISES: Final = word_set("consider recommend suggest try review keep watch avoid")
+_DOABLE: Final = word_set("""
+    reduce raise lower cut tighten widen increase decrease slow lift shift change improve boost shorten lengthen
+    tightening reducing raising lowering cutting increasing decreasing widening changing shortening lengthening
+""")
+_ATTRIBUTES: Final = words_of_classes("more", "less", "better", "worse")
+_FACTORS: Final = (
+    ClaimRelation.TWICE, ClaimRelation.MORE_THAN_TWICE, ClaimRelation.HALF, ClaimRelation.LESS_THAN_HALF,
+)
+_IMPLIED: Final = {
+    **dict.fromkeys(_FACTORS[:2], frozenset({ClaimRelation.ABOVE})),
+    **dict.fromkeys(_FACTORS[2:], frozenset({ClaimRelation.BELOW})),
+}
+_GOOD_WAYS: Final = {  # by what is better: a relation -> the judgement that is then true
+    BetterWhen.HIGHER: {
+        ClaimRelation.ROSE: ClaimRelation.IMPROVED, ClaimRelation.FELL: ClaimRelation.WORSENED,
+        ClaimRelation.ABOVE: ClaimRelation.BETTER, ClaimRelation.BELOW: ClaimRelation.WORSE,
+        ClaimRelation.ABOVE_TARGET: ClaimRelation.MEETS_TARGET, ClaimRelation.BELOW_TARGET: ClaimRelation.MISSES_TARGET,
+        ClaimRelation.HIGHEST: ClaimRelation.BEST, ClaimRelation.LOWEST: ClaimRelation.WORST,
+    },
+    BetterWhen.LOWER: {
+        ClaimRelation.ROSE: ClaimRelation.WORSENED, ClaimRelation.FELL: ClaimRelation.IMPROVED,
+        ClaimRelation.ABOVE: ClaimRelation.WORSE, ClaimRelation.BELOW: ClaimRelation.BETTER,
+        ClaimRelation.ABOVE_TARGET: ClaimRelation.MISSES_TARGET, ClaimRelation.BELOW_TARGET: ClaimRelation.MEETS_TARGET,
+        ClaimRelation.HIGHEST: ClaimRelation.WORST, ClaimRelation.LOWEST: ClaimRelation.BEST,
+    },
+}
+_OF_TWO: Final = {  # a comparative -> the extreme that it is of two
+    ClaimRelation.BETTER: frozenset({ClaimRelation.BEST}), ClaimRelation.WORSE: frozenset({ClaimRelation.WORST}),
+    ClaimRelation.ABOVE: frozenset({ClaimRelation.HIGHEST}), ClaimRelation.BELOW: frozenset({ClaimRelation.LOWEST}),
+}
 _TWICE: Final = next(one.words for one in CLASSES if one.name == "twice")
 _HALF: Final = next(one.words for one in CLASSES if one.name == "half")
 _NONE: Final = next(one.words for one in CLASSES if one.name == "none")
@@ -72,26 +109,79 @@ def comparisons(reading: Reading) -> Iterable[Flaw]:
             allowed = _allowed(token, words)
             if allowed is None or _is_idiom(token, reading) or _is_of_no_figure(token, reading, mention):
                 continue
-            claims = [one for one in reading.claims if one.relation in allowed]
-            if not any(_is_visible(one, _seen(one, mention, reading, clause), reading, clause) for one in claims):
+            own = _attributed(token, reading, mention)
+            claims = [
+                one for one in reading.claims
+                if relations_said(one, reading) & (allowed | _of_the_two(one, token, words))
+            ]
+            if not any(_is_visible(one, _seen(one, own, reading, clause), reading, clause) for one in claims):
                 yield Flaw(rule="comparisons", what=token.text,
                             advice=f"needs a claim ({', '.join(sorted(allowed)) or 'none fits'}) of what it speaks of")
-            elif not _covers(claims, mention, reading.figures(clause) == []):
+            elif not _covers(claims, own, reading.figures(clause) == []):
                 yield Flaw(rule="comparisons", what=token.text, advice="the clause names figures its claim is not of")
 
 
-def _is_idiom(token: Token, reading: Reading) -> bool:
+def relations_said(claim: BoundClaim, reading: Reading) -> frozenset[ClaimRelation]:
+    """The relations that are true where *claim* is: what rose improved, where higher is better; twice is above."""
+    said = {claim.relation} | _IMPLIED.get(claim.relation, frozenset())
+    ways = _GOOD_WAYS.get(reading.snapshot.metrics[claim.left.metric].direction, {})
+    said |= {ways[one] for one in said if one in ways} | {one for one, way in ways.items() if way in said and (
+        way not in (ClaimRelation.MEETS_TARGET, ClaimRelation.MISSES_TARGET))}  # at its target is neither side of it
+    if claim.relation in _FACTORS and claim.right_is_the_day_before:
+        said.add(ClaimRelation.ROSE if claim.relation in _FACTORS[:2] else ClaimRelation.FELL)
+    return frozenset(said)
+
+
+def _of_the_two(claim: BoundClaim, token: SentenceToken, words: list[SentenceToken]) -> frozenset[ClaimRelation]:
+    """The extremes that "the better win rate" rests on where there are two to choose from."""
+    if len(claim.among) != 2 or not _follows_the(token, words):
+        return frozenset()
+    return frozenset().union(*(_OF_TWO.get(one, frozenset()) for one in RELATIONS_OF[token.lower]))
+
+
+def _attributed(token: SentenceToken, reading: Reading, mention: Mention) -> Mention:
+    """What a comparing word speaks of: of "a higher win rate" this noun alone, else all that its clause does."""
+    number = reading.tokens.index(token)
+    noun = next((one for one in reading.nouns if one.first == number + 1), None)
+    if noun is None or token.lower not in _ATTRIBUTES or noun not in mention.nouns or mention.keys:
+        return mention
+    return Mention(keys=(), nouns=(noun,))
+
+
+def _is_idiom(token: SentenceToken, reading: Reading) -> bool:
     """Whether *token* compares nothing where it stands: "led to", "over the whole span"."""
     after = [one.lower for one in reading.tokens if one.start >= token.end][:4]
     if token.lower in _LEADS:
         return after[:1] == ["to"]
+    if token.lower in _CLOSER:
+        return bool(after) and after[0] in _LOOKS
+    if _is_advised(token, reading) or (token.lower == "any" and not _begins_with_any(token, reading)):
+        return True
     if token.lower == "over":
         return bool(SPANS.intersection(takewhile(SPAN_WORDS.__contains__, after)))
     before = next((one.lower for one in reversed(reading.tokens) if one.end <= token.start), "")
     return token.lower == "up" and before in _BEFORE_UP
 
 
-def _allowed(token: Token, words: list[Token]) -> frozenset[ClaimRelation] | None:
+def _begins_with_any(token: SentenceToken, reading: Reading) -> bool:
+    """Whether a clause begins "any trade", which says it of all; "without any trade" does not."""
+    number = reading.tokens.index(token)
+    begins = number == 0 or reading.tokens[number - 1].clause != token.clause
+    return begins and any(one.first == number + 1 for one in reading.nouns)
+
+
+def _is_advised(token: SentenceToken, reading: Reading) -> bool:
+    """Whether *token* is what the reader is told to do: "Reduce the size", "Consider tightening the stops"."""
+    if token.lower not in _DOABLE or reading.figures(token.clause):
+        return False
+    words = [one for one in reading.tokens if one.is_word]
+    place = words.index(token)
+    if not token.lower.endswith("ing") and not (place + 1 < len(words) and words[place + 1].lower in ARTICLES):
+        return False  # "reduce the size", not "increase in fees"
+    return place == 0 or (words[0].lower in _ADVISES and words[place - 1].lower in _ADVISES | {"to", "by", "and"})
+
+
+def _allowed(token: SentenceToken, words: list[SentenceToken]) -> frozenset[ClaimRelation] | None:
     """The relations that *token* may rest on among the *words* of its clause; None where it compares nothing."""
     word, around = token.lower, {one.lower for one in words}
     relations = RELATIONS_OF.get(word)
@@ -126,7 +216,7 @@ def _factor(
     return frozenset({beyond if beyond_word in around else exact})
 
 
-def _follows_the(token: Token, words: list[Token]) -> bool:
+def _follows_the(token: SentenceToken, words: list[SentenceToken]) -> bool:
     return any(one.lower == "the" and one.end == token.start - 1 for one in words)
 
 
@@ -153,7 +243,7 @@ def _seen(claim: BoundClaim, mention: Mention, reading: Reading, clause: int) ->
     return Mention(keys=(*before.keys, *mention.keys), nouns=before.nouns)
 
 
-def _is_of_no_figure(token: Token, reading: Reading, mention: Mention) -> bool:
+def _is_of_no_figure(token: SentenceToken, reading: Reading, mention: Mention) -> bool:
     """Whether *token* judges or denies what no metric measures: "the small sample", "no action is needed"."""
     if token.lower in _JUDGING:
         return mention == Mention(keys=(), nouns=()) or not _spoken_of(reading, token.clause)
@@ -193,11 +283,17 @@ def _is_named(key: MetricKey, mention: Mention, reading: Reading) -> bool:
 
 def _says_over(over: str, reading: Reading, clause: int) -> bool:
     """Whether the clause says what its extreme is the extreme of, and names no other dimension."""
-    words = {singular(one.lower) for one in reading.words(clause)}
+    words = {singular(one.lower) for one in (*reading.words(clause), *_also_named(reading, clause))}
     said = {_DIMENSION_WORDS[word] for word in words if word in _DIMENSION_WORDS}
     if over == DAY:
         return said == {DAY}
     return said <= {over} and (bool(said) or bool(reading.names(over)))
+
+
+def _also_named(reading: Reading, clause: int) -> list[SentenceToken]:
+    """The word behind "and" or "or" that goes on with a clause: "of the modes and symbols"."""
+    behind = [one for one in reading.tokens if one.clause == clause + 1]
+    return behind[1:2] if behind and behind[0].lower in ("and", "or") else []
 
 
 def _covers(claims: list[BoundClaim], mention: Mention, inherited: bool) -> bool:
@@ -256,7 +352,8 @@ def negations(reading: Reading) -> Iterable[Flaw]:
         around = {one.lower for one in words}
         compares = [
             one.text for one in words
-            if (one.lower in RELATIONS_OF and one.lower not in _NONE | SIGNIFICANCE_WORDS)
+            if (one.lower in RELATIONS_OF and one.lower not in _NONE | SIGNIFICANCE_WORDS
+                and not _is_advised(one, reading))
             or one.lower in GAIN_WORDS | LOSS_WORDS
         ]
         denies = {one for one in around if negates(one)}

@@ -12,20 +12,32 @@ from quantum_trader.lab.metrics.values import WHOLE, MetricKey
 from quantum_trader.lab.statements.claims import day_before, is_signed
 from quantum_trader.lab.statements.flaws import Flaw
 from quantum_trader.lab.statements.language import DIMENSIONS, ClaimRelation
-from quantum_trader.lab.statements.reading import Noun, Reading, Token, index_of
+from quantum_trader.lab.statements.reading import Noun, Reading, SentenceToken, index_of, singular
 from quantum_trader.lab.statements.words import (
     BEFORE_A_FIGURE,
     BEFORE_DAY,
+    DIRECT_CHANGES,
     GAIN_WORDS,
     LOSS_WORDS,
     QUALIFIERS,
+    RELATIONS_OF,
     RESULT_WORDS,
+    SPANS,
     TODAY,
     UNIT_WORDS,
     YESTERDAY,
+    words_of_classes,
 )
 
 _TO_ITS_NOUN: Final = frozenset({"closed", "completed", "executed", "recorded", "finished"})  # "{trades} closed trades"
+_BECAME: Final = frozenset({("became",), ("turned", "into"), ("led", "to"), ("ended", "as"), ("resulted", "in")})
+_SPEAKS_FIRST: Final = frozenset({"on", "in", "during", "for", "and", "but", "while", "of", "was", "the", "a", "that"})
+_COSTS: Final = frozenset({"fee", "cost", "commission", "slippage", "funding", "expense", "tax"})
+_OTHERS: Final = frozenset({"stop", "stops", "balance", "exchange", "venue", "market", "exits", "entries", "hedge"})
+_MADE: Final = {  # "made money", "paid off": a gain in two words
+    *((verb, "money") for verb in ("made", "make", "makes", "making")),
+    *((verb, "off") for verb in ("paid", "pay", "pays", "paying")),
+}
 _ANY_SIGN: Final = frozenset({"positive", "negative"})
 
 
@@ -91,6 +103,9 @@ def before_a_figure(reading: Reading) -> Iterable[Flaw]:
     for before, token in pairwise(reading.tokens):
         if token.key is not None and before.is_word and before.lower in BEFORE_A_FIGURE:
             yield Flaw(rule="before_a_figure", what=f"{before.text} {token.text}", advice=f"leave {before.text!r} out")
+    for one, two, token in zip(reading.tokens, reading.tokens[1:], reading.tokens[2:], strict=False):
+        if token.key is not None and (one.lower, two.lower) == ("close", "to"):
+            yield Flaw(rule="before_a_figure", what=f"close to {token.text}", advice="say what it is, not what is near")
 
 
 def qualifiers(reading: Reading) -> Iterable[Flaw]:
@@ -99,6 +114,9 @@ def qualifiers(reading: Reading) -> Iterable[Flaw]:
         for token in reading.words(clause) if reading.figures(clause) else []:
             if token.lower in QUALIFIERS:
                 yield Flaw(rule="qualifiers", what=token.text, advice="use the metric that is defined so, by its noun")
+    for token, after in pairwise(reading.tokens):
+        if token.lower == "before" and singular(after.lower) in _COSTS and reading.figures():
+            yield Flaw(rule="qualifiers", what=f"{token.text} {after.text}", advice="results are those after costs")
 
 
 def nouns(reading: Reading) -> Iterable[Flaw]:
@@ -114,6 +132,8 @@ def nouns(reading: Reading) -> Iterable[Flaw]:
 
 def _has_its_noun(reading: Reading, number: int, metric: str, used: set[int]) -> bool:
     behind = _noun_behind(reading, number)
+    if behind is None:
+        behind = _noun_it_became(reading, number, metric)
     if behind is not None:
         words_between = behind.first - number - 1
         if metric in behind.metrics:
@@ -142,6 +162,8 @@ def _noun_ahead_fits(reading: Reading, number: int, metric: str, used: set[int])
     clause = reading.tokens[number].clause
     if not any(reading.tokens[noun.first].clause == clause for noun in ahead) and _earns(reading, number, metric):
         return True
+    if _continues(reading, number, metric):
+        return True
     if not ahead:
         return _noun_comes(reading, number, metric)
     while ahead:
@@ -151,6 +173,33 @@ def _noun_ahead_fits(reading: Reading, number: int, metric: str, used: set[int])
         if not noun.after_of:
             return False
     return False
+
+
+def _noun_it_became(reading: Reading, number: int, metric: str) -> Noun | None:
+    """The noun of "{trades} became trades", "{trades} of {signals} signals turned into trades"."""
+    tokens = reading.tokens
+    for noun in reading.nouns:
+        if noun.first <= number or metric not in noun.metrics:
+            continue
+        ahead = (tokens[noun.first - 2].lower, tokens[noun.first - 1].lower)
+        if ahead not in _BECAME and ahead[1:] not in _BECAME:
+            continue
+        others = [one for one in tokens[number + 1 : noun.first] if one.key is not None]
+        if not others or (len(others) == 1 and tokens[number + 1].lower == "of"):
+            return noun
+    return None
+
+
+def _continues(reading: Reading, number: int, metric: str) -> bool:
+    """Whether the figure before it is of the same metric and had its noun: "{x} trades against {x@2026-11-26}"."""
+    before = next((one for one in range(number - 1, -1, -1) if reading.tokens[one].key is not None), None)
+    if before is None or reading.tokens[before].key.metric != metric:  # type: ignore[union-attr]
+        return False
+    behind = _noun_behind(reading, before)
+    return (
+        behind is not None and metric in behind.metrics
+        and not any(behind.last < noun.first < number for noun in reading.nouns)
+    )
 
 
 def _noun_comes(reading: Reading, number: int, metric: str) -> bool:
@@ -167,6 +216,8 @@ def _earns(reading: Reading, number: int, metric: str) -> bool:
     if found.unit is not Unit.USDT or found.direction is not BetterWhen.HIGHER:
         return False
     clause = reading.tokens[number].clause
+    if any(one.lower in _OTHERS for one in reading.words(clause) if one.start < reading.tokens[number].start):
+        return False
     for token in reversed(reading.tokens[:number]):
         if token.key is not None or token.clause != clause:
             return False
@@ -212,8 +263,32 @@ def day_words(reading: Reading) -> Iterable[Flaw]:
             yield Flaw(rule="day_words", what=token.text, advice=f"the report is of {day}")
         day_follows = any(one.lower in ("day", "days") for one in reading.tokens[number + 1 : number + 3]) or (
             number > 0 and reading.tokens[number - 1].lower == "day")
-        if (word in YESTERDAY or (word in BEFORE_DAY and day_follows)) and not _is_of(before, days, claimed):
+        speaks_of_it = word in YESTERDAY or (word in BEFORE_DAY and day_follows)
+        if speaks_of_it and not (_is_of(before, days, claimed) and _subject_is_of(before, reading, number)):
             yield Flaw(rule="day_words", what=token.text, advice=f"no figure or claim of {before} goes with it")
+
+
+def _subject_is_of(before: str, reading: Reading, number: int) -> bool:
+    """Whether what a clause that begins with "yesterday" says first is of that day."""
+    clause = reading.tokens[number].clause
+    ahead = [one for one in reading.tokens[:number] if one.clause == clause]
+    if any(one.lower not in _SPEAKS_FIRST for one in ahead) and not _is_when(reading, number):
+        return True  # "higher than yesterday"
+    if keys := reading.figures(clause):
+        return keys[0].day == before
+    compares = any(one.lower in RELATIONS_OF for one in reading.words(clause))
+    return not compares or all(one.left.day == before for one in reading.claims)
+
+
+def _is_when(reading: Reading, number: int) -> bool:
+    """Whether "the day before" says when something changed: "fees rose the day before", not "from the day before"."""
+    place = number - 1
+    while place >= 0 and reading.tokens[place].lower in ("the", "day"):
+        place -= 1
+    owned = any(one.text.lower() == "day's" for one in reading.tokens[number : number + 2])
+    if owned or place < 0:
+        return False  # "twice the previous day's level"
+    return reading.tokens[place].lower in DIRECT_CHANGES | words_of_classes("twice", "half")
 
 
 def _is_of(before: str, days: set[str], claimed: set[str]) -> bool:
@@ -226,8 +301,9 @@ def signs(reading: Reading) -> Iterable[Flaw]:
     for number, token in enumerate(reading.tokens):
         if not token.is_word or number in inside:
             continue
+        made = number > 0 and (reading.tokens[number - 1].lower, token.lower) in _MADE
         for words, sign in ((GAIN_WORDS, 1), (LOSS_WORDS, -1)):
-            if token.lower in words and not _signs_agree(reading, token, sign):
+            if (token.lower in words or (made and sign > 0)) and not _signs_agree(reading, token, sign):
                 yield Flaw(rule="signs", what=token.text,
                             advice="the result beside it has the other sign, or there is none: write 'result'")
 
@@ -245,8 +321,11 @@ def _quiet_nouns(reading: Reading) -> set[int]:
     return quiet
 
 
-def _signs_agree(reading: Reading, token: Token, sign: int) -> bool:
-    keys = [key for key in reading.figures(token.clause) if _is_known(reading, key)]
+def _signs_agree(reading: Reading, token: SentenceToken, sign: int) -> bool:
+    if (owned := _owned_by_a_day(reading, token)) is not None:
+        return bool(owned) and all(_sign(reading, key) == sign for key in owned)
+    own = _figure_of(reading, token)
+    keys = [key for key in ([own] if own else reading.figures(token.clause)) if _is_known(reading, key)]
     results = [key for key in keys if is_signed(_metric(reading, key))]
     if not results and token.lower in _ANY_SIGN:
         results = keys
@@ -254,11 +333,53 @@ def _signs_agree(reading: Reading, token: Token, sign: int) -> bool:
         results = _named_results(reading, token)
     if not results:
         wanted = ClaimRelation.GAIN if sign > 0 else ClaimRelation.LOSS
-        return any(one.relation is wanted for one in reading.claims) and not keys
+        return not keys and _is_claimed(reading, token, wanted)
     return all(_sign(reading, key) == sign for key in results)
 
 
-def _named_results(reading: Reading, token: Token) -> list[MetricKey]:
+def _is_claimed(reading: Reading, token: SentenceToken, wanted: ClaimRelation) -> bool:
+    """Whether claims say the gain or loss of everybody whom the clause names, on the day that it speaks of."""
+    words = {one.lower for one in reading.words(token.clause)}
+    days = set(reading.dates(token.clause)) or set(reading.dates()) or {reading.snapshot.day}
+    if words & YESTERDAY and reading.snapshot.day != WHOLE:
+        days = {day_before(reading.snapshot.day)}
+    elif words & SPANS and "whole" in words:
+        days = {WHOLE}
+    names = {
+        (dimension, name) for dimension in DIMENSIONS
+        for name in reading.names(dimension, token.clause) or reading.names(dimension)
+    }
+    said = [set(one.left.where) for one in reading.claims if one.relation is wanted and one.left.day in days]
+    return names in said or (bool(names) and all({name} in said for name in names))
+
+
+def _owned_by_a_day(reading: Reading, token: SentenceToken) -> list[MetricKey] | None:
+    """The results that "yesterday's loss", "the previous day's loss" or "today's profit" is of; None of other words."""
+    day, number = reading.snapshot.day, reading.tokens.index(token)
+    before = reading.tokens[number - 1].text.lower() if number else ""
+    if day == WHOLE or before not in ("yesterday's", "today's", "day's") or (
+        before == "day's" and (number < 2 or reading.tokens[number - 2].lower not in BEFORE_DAY)
+    ):
+        return None
+    meant = day if before == "today's" else day_before(day)
+    keys = [*reading.figures(), *(key for claim in reading.claims for key in claim.keys)]
+    found = [key for key in keys if key.day == meant and _is_known(reading, key) and is_signed(_metric(reading, key))]
+    if found:
+        return found
+    named = {one for noun in reading.nouns if reading.tokens[noun.first] is token for one in noun.metrics}
+    named_keys = [MetricKey(one, meant) for one in sorted(named) if is_signed(reading.snapshot.metrics[one])]
+    return [key for key in named_keys if reading.snapshot.of(key) is not None]
+
+
+def _figure_of(reading: Reading, token: SentenceToken) -> MetricKey | None:
+    """The figure of "a loss of {x}", whatever else the clause speaks of."""
+    number = reading.tokens.index(token)
+    after = reading.tokens[number + 1 : number + 3]
+    found = after[1].key if len(after) > 1 and after[0].lower == "of" else None
+    return found if found is not None and _is_known(reading, found) and is_signed(_metric(reading, found)) else None
+
+
+def _named_results(reading: Reading, token: SentenceToken) -> list[MetricKey]:
     """The day's figures of the signed metrics that *token* is the noun of, where nothing says which one is meant."""
     if any(reading.names(dimension) for dimension in DIMENSIONS) or reading.dates():
         return []

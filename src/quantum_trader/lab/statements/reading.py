@@ -24,7 +24,7 @@ OF_WORDS: Final = frozenset({"of", "in", "across", "for", "per", "on", "from", "
 _ARTICLES: Final = frozenset({"a", "an", "the", "its", "their", "this", "that", "these", "those", "closed"})
 
 
-class Token(msgspec.Struct, frozen=True, kw_only=True):
+class SentenceToken(msgspec.Struct, frozen=True, kw_only=True):
     """A word, a mark (one character) or a place, at *start* of the text, in the clause of that number."""
 
     text: str
@@ -87,7 +87,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     sentence: Sentence
     snapshot: MetricSnapshot
-    tokens: tuple[Token, ...]
+    tokens: tuple[SentenceToken, ...]
     nouns: tuple[Noun, ...]
     claims: tuple[BoundClaim, ...]
     broken: tuple[str, ...]
@@ -116,7 +116,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
             if one.place is not None and one.place.day and clause in (None, one.clause)
         ]
 
-    def words(self, clause: int) -> list[Token]:
+    def words(self, clause: int) -> list[SentenceToken]:
         """The words of one clause, those of a noun of a metric left out."""
         inside = self.in_nouns()
         return [
@@ -153,7 +153,7 @@ def read_sentence(sentence: Sentence, snapshot: MetricSnapshot) -> Reading:
     )
 
 
-def _tokens(text: str, day: str, broken: list[str]) -> Iterable[Token]:
+def _tokens(text: str, day: str, broken: list[str]) -> Iterable[SentenceToken]:
     for found in _PIECE.finditer(text):
         piece, place, is_word = found[0], None, found[0][0].isalpha() and found[0].isascii()
         if found[1] is not None:
@@ -164,10 +164,10 @@ def _tokens(text: str, day: str, broken: list[str]) -> Iterable[Token]:
                 continue
         elif piece in "{}":
             broken.append("a brace that encloses no placeholder")
-        yield Token(text=piece, start=found.start(), end=found.end(), place=place, is_word=is_word)
+        yield SentenceToken(text=piece, start=found.start(), end=found.end(), place=place, is_word=is_word)
 
 
-def _in_clauses(pieces: tuple[Token, ...], nouns: tuple[Noun, ...]) -> Iterable[Token]:
+def _in_clauses(pieces: tuple[SentenceToken, ...], nouns: tuple[Noun, ...]) -> Iterable[SentenceToken]:
     """*pieces* with the numbers of their clauses; an "and" within a noun ends none."""
     clause, inside = 0, {number for noun in nouns for number in range(noun.first, noun.last + 1)}
     for number, one in enumerate(pieces):
@@ -200,7 +200,7 @@ def noun_table(metrics: Mapping[str, Metric]) -> dict[tuple[str, ...], frozenset
     return table
 
 
-def _nouns(tokens: tuple[Token, ...], table: Mapping[tuple[str, ...], frozenset[str]]) -> Iterable[Noun]:
+def _nouns(tokens: tuple[SentenceToken, ...], table: Mapping[tuple[str, ...], frozenset[str]]) -> Iterable[Noun]:
     longest, number = max(map(len, table), default=0), 0
     while number < len(tokens):
         found = next((noun for size in range(longest, 0, -1) if (noun := _noun_at(tokens, number, size, table))), None)
@@ -210,7 +210,7 @@ def _nouns(tokens: tuple[Token, ...], table: Mapping[tuple[str, ...], frozenset[
 
 
 def _noun_at(
-    tokens: tuple[Token, ...], first: int, size: int, table: Mapping[tuple[str, ...], frozenset[str]]
+    tokens: tuple[SentenceToken, ...], first: int, size: int, table: Mapping[tuple[str, ...], frozenset[str]]
 ) -> Noun | None:
     """The noun of *size* words that begins with the token *first*; a hyphen may stand between its words."""
     words, last = [], first

@@ -9,7 +9,7 @@ from typing import Final
 
 from quantum_trader.lab.statements.flaws import Flaw
 from quantum_trader.lab.statements.language import LONGEST_TEXT, MOST_CLAIMS
-from quantum_trader.lab.statements.reading import Reading, Token
+from quantum_trader.lab.statements.reading import Reading, SentenceToken
 from quantum_trader.lab.statements.words import (
     ADVICE,
     APPROXIMATIONS,
@@ -89,7 +89,7 @@ def known_words(reading: Reading) -> Iterable[Flaw]:
                         advice="write common English; names are placeholders such as {symbol=X} or {mode=scalp}")
 
 
-def _is_known(token: Token) -> bool:
+def _is_known(token: SentenceToken) -> bool:
     return token.lower in vocabulary() or token.text.lower() in vocabulary() or token.text in CAPITALS
 
 
@@ -116,6 +116,8 @@ def number_words(reading: Reading) -> Iterable[Flaw]:
     """No number is written as a word or as several that make one, not even in a metric's noun."""
     yield from _refused("number_words", NUMBER_WORDS, reading, "a number is a placeholder", besides_nouns=False)
     words = [one.lower for one in reading.tokens if one.is_word]
+    if ("a", "score", "of") in zip(words, words[1:], words[2:], strict=False):
+        yield Flaw(rule="number_words", what="score of", advice="a number is a placeholder")
     for size in (2, 3):
         for first in range(len(words) - size + 1):
             if (together := "".join(words[first : first + size])) in NUMBER_WORDS:

@@ -23,8 +23,8 @@ from quantum_trader.lab.sweep.policy import fill_levels, pack_states
 from quantum_trader.market.arrays import Floats, Ints
 from quantum_trader.market.costs import round_trip_bps
 from quantum_trader.market.jit import kernel
-from quantum_trader.market.performance import SymbolPerformance
 from quantum_trader.market.recording import Chunk, Recording
+from quantum_trader.market.symbol_performance import SymbolPerformance
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.compiled import fill_overall
 from quantum_trader.risk.halts import empty_ticks

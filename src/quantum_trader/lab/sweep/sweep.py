@@ -58,7 +58,7 @@ from quantum_trader.lab.sweep.walk_forward import (
     walk_forward,
 )
 from quantum_trader.market.arrays import Floats
-from quantum_trader.market.performance import SymbolPerformance
+from quantum_trader.market.symbol_performance import SymbolPerformance
 from quantum_trader.policy import layout as pol
 from quantum_trader.policy.compiled import new_mem, new_slots
 from quantum_trader.risk import account_column, intent_column, limit_column

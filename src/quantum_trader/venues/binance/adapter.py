@@ -22,7 +22,7 @@ from quantum_trader.engine.ports import Rejection, VenueBalance, VenueOrder, Ven
 from quantum_trader.engine.venue_port import FundingRate, Kline, LeverageChanged, MarkPrice, StreamEvent, Transfer
 from quantum_trader.venues.binance import errors, history, parse, safety, wire
 from quantum_trader.venues.binance.clock import VenueClock
-from quantum_trader.venues.binance.endpoints import Endpoint
+from quantum_trader.venues.binance.endpoints import BinanceEndpoint
 from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.feeds import Feeds
 from quantum_trader.venues.binance.filters import Filters
@@ -81,7 +81,7 @@ class BinanceFuturesExecutionAdapter:
     """
 
     def __init__(
-        self, endpoint: Endpoint, symbols: Sequence[str], keys: ApiKeys | None, *, rng: Random,
+        self, endpoint: BinanceEndpoint, symbols: Sequence[str], keys: ApiKeys | None, *, rng: Random,
         settings: AdapterSettings = AdapterSettings(),  # noqa: B008 - frozen
         wall_ns: Callable[[], int] = time.time_ns, now_s: Callable[[], float] = time.monotonic,
     ) -> None:

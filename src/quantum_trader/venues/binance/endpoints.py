@@ -20,7 +20,7 @@ PUBLIC_PATH: Final = "/public"  # best bid and ask, depth
 PRIVATE_PATH: Final = "/private"  # the account
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+class BinanceEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The addresses of one named venue; made by :func:`endpoint`."""
 
     name: str
@@ -46,14 +46,14 @@ _FIXED: Final = {
 }
 
 
-def endpoint(name: str, address: str = "") -> Endpoint:
+def endpoint(name: str, address: str = "") -> BinanceEndpoint:
     """Return the endpoint called *name*; *address* (``http://127.0.0.1:8080``) is for "local" only.
 
     Raises ConfigError for an unknown name, an address given to the real venue, or one outside this machine.
     """
     if name == LOCAL:
         rest = _loopback(address)
-        return Endpoint(
+        return BinanceEndpoint(
             name=LOCAL, rest=rest, streams=rest.replace("http://", "ws://", 1), account_api=rest, recorded=True
         )
     if name not in _FIXED:
@@ -61,7 +61,7 @@ def endpoint(name: str, address: str = "") -> Endpoint:
     if address:
         raise ConfigError(f"address = {address!r}: {name} has its own; use {LOCAL!r} for a venue on this machine")
     rest, streams, account_api = _FIXED[name]
-    return Endpoint(name=name, rest=rest, streams=streams, account_api=account_api)
+    return BinanceEndpoint(name=name, rest=rest, streams=streams, account_api=account_api)
 
 
 def _loopback(address: str) -> str:

@@ -19,7 +19,7 @@ from quantum_trader.domain.errors import OutcomeUnknown, VenueError, VenueUnavai
 from quantum_trader.domain.json_text import UNREADABLE
 from quantum_trader.venues.binance import errors, wire
 from quantum_trader.venues.binance.clock import SAMPLES, ClockSample, VenueClock
-from quantum_trader.venues.binance.endpoints import Endpoint
+from quantum_trader.venues.binance.endpoints import BinanceEndpoint
 from quantum_trader.venues.binance.errors import VenueRefusal
 from quantum_trader.venues.binance.keys import ApiKeys, Redactor
 from quantum_trader.venues.binance.limits import Priority, RequestBudget, retry_after
@@ -56,7 +56,7 @@ class Rest:
     """Prepares, sends and interprets requests of one endpoint; opened and closed by its owner."""
 
     def __init__(
-        self, endpoint: Endpoint, keys: ApiKeys | None, clock: VenueClock, now_s: Callable[[], float], *,
+        self, endpoint: BinanceEndpoint, keys: ApiKeys | None, clock: VenueClock, now_s: Callable[[], float], *,
         timeout_s: float, receive_window_ms: int,
     ) -> None:
         self.endpoint = endpoint
@@ -249,7 +249,7 @@ def _ccxt_error() -> type[Exception]:
     return error
 
 
-def _exchange(endpoint: Endpoint, keys: ApiKeys | None, clock: VenueClock, receive_window_ms: int) -> Any:
+def _exchange(endpoint: BinanceEndpoint, keys: ApiKeys | None, clock: VenueClock, receive_window_ms: int) -> Any:
     """A ccxt exchange that signs with the venue's time and sends nothing itself."""
     from ccxt.async_support import binanceusdm
 

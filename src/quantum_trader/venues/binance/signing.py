@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from quantum_trader.venues.binance.endpoints import Endpoint
+from quantum_trader.venues.binance.endpoints import BinanceEndpoint
 from quantum_trader.venues.binance.keys import ApiKeys
 
 ORDER_PATHS: Final = frozenset({"order", "algoOrder"})
@@ -20,7 +20,7 @@ class OrderSigner:
     __slots__ = ("__digest", "_headers", "_stamp_ms", "_tail", "_urls")
 
     def __init__(
-        self, endpoint: Endpoint, keys: ApiKeys, stamp_ms: Callable[[], int], receive_window_ms: int
+        self, endpoint: BinanceEndpoint, keys: ApiKeys, stamp_ms: Callable[[], int], receive_window_ms: int
     ) -> None:
         """*stamp_ms* gives the venue's time. ConfigError for keys of another endpoint."""
         keys.require_endpoint(endpoint.name)

@@ -15,7 +15,7 @@ import msgspec
 
 from quantum_trader.domain.errors import QuantumTraderError
 from quantum_trader.domain.json_text import decode_json
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 from quantum_trader.venues.local.coin_fees import COIN
 from quantum_trader.venues.local.faults import InjectedFault
 from quantum_trader.venues.local.rest_trade import place, place_algo
@@ -32,7 +32,7 @@ _LEAST: Final = 1e-12
 _SHOWN: Final = 100  # characters of a header or an action that an answer repeats
 
 
-def refusal(venue: LocalVenue, remote: str | None, headers: Mapping[str, str]) -> str:
+def admin_refusal(venue: LocalVenue, remote: str | None, headers: Mapping[str, str]) -> str:
     """Why a caller may not administer the venue; empty for one on this machine that knows the token.
 
     A web page of another site cannot do it through a browser on this machine, with the token or without: the names
@@ -73,7 +73,7 @@ def perform(venue: LocalVenue, action: str, body: str) -> tuple[int, Any]:
     try:
         given = decode_json(body, dict[str, Any]) if body else {}
         answer = found(venue, given)
-    except ApiError as error:
+    except VenueApiError as error:
         return 400, error.body()
     except KeyError as error:
         return 400, {"error": f"{action}: {error} is missing"}

@@ -82,12 +82,12 @@ _SHOWN: Final = 200  # characters of a name that an answer repeats
 _STATUS: Final = {-2014: 401, -2015: 401, -1003: 429, -1015: 429, -1007: 408, -1008: 503, -1020: 404}
 
 
-def not_here(what: str) -> ApiError:
+def not_here(what: str) -> VenueApiError:
     """Return the refusal of a request to *what*, which the local venue does not have."""
-    return ApiError(-1020, message=f"{MESSAGES[-1020]} The local venue has no {what[:_SHOWN]}.")
+    return VenueApiError(-1020, message=f"{MESSAGES[-1020]} The local venue has no {what[:_SHOWN]}.")
 
 
-class ApiError(Exception):
+class VenueApiError(Exception):
     """What the venue answers instead of a result."""
 
     def __init__(self, code: int, *details: object, status: int | None = None, message: str = "") -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 from quantum_trader.venues.local.event_log import EventLog
 from quantum_trader.venues.local.market import LocalMarket
 from quantum_trader.venues.local.orders import AlgoOrder, Order, OrderTicket
@@ -47,7 +47,7 @@ class ConditionalOrders:
     def cancel(self, algo: AlgoOrder, status: str = "CANCELED") -> AlgoOrder:
         """Remove a waiting conditional order; -2011 when it does not wait any more."""
         if not algo.is_open:
-            raise ApiError(-2011)
+            raise VenueApiError(-2011)
         self.waiting[self._index[algo.ticket.symbol]].remove(algo)
         self.set_status(algo, status)
         return algo

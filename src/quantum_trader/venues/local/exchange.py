@@ -17,7 +17,7 @@ from quantum_trader.domain.clock import NS_PER_HOUR
 from quantum_trader.domain.errors import InputError
 from quantum_trader.engine.ports import Rejection
 from quantum_trader.venues.local.account import AccountMirror
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 from quantum_trader.venues.local.checks import check_algo, check_order
 from quantum_trader.venues.local.coin_fees import COIN, CoinFees
 from quantum_trader.venues.local.conditional_orders import ConditionalOrders
@@ -60,7 +60,7 @@ class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Exchange:
-    """One account at one exchange. Money in USDT, times in ns; refusals are raised as ApiError.
+    """One account at one exchange. Money in USDT, times in ns; refusals are raised as VenueApiError.
 
     *source* makes the source of prices and quantities; bars of *tape* without it.
     """
@@ -189,9 +189,9 @@ class Exchange:
     def amend(self, order: Order, qty: float, price: float) -> Order:
         """Change an open limit order's quantity and price; it keeps its id and its fills."""
         if not order.is_open or order.ticket.type != "LIMIT":
-            raise ApiError(-2013)
+            raise VenueApiError(-2013)
         if qty == order.qty and price == order.price:
-            raise ApiError(-5027)
+            raise VenueApiError(-5027)
         changed = msgspec.structs.replace(order.ticket, qty=qty, price=price)
         check_order(self, self.row_of(order.ticket.symbol), changed, amended=order)
         return self._entry.amend(order, changed)
@@ -238,15 +238,15 @@ class Exchange:
         """
         index = self.row_of(symbol)
         if not 1 <= leverage <= max(tier.max_leverage for tier in self.instruments[index].tiers):
-            raise ApiError(-4028, leverage)
+            raise VenueApiError(-4028, leverage)
         before, held = self.paper.leverage(symbol), self.account.holding(index)
         if leverage == before:
             return leverage
         if leverage < before and held.qty and self.isolated[index]:
-            raise ApiError(-4161)
+            raise VenueApiError(-4161)
         added = self.paper.change_leverage(symbol, float(leverage))
         if isinstance(added, Rejection):
-            raise ApiError(-2027 if added is Rejection.MAX_POSITION else -2028)
+            raise VenueApiError(-2027 if added is Rejection.MAX_POSITION else -2028)
         self.account.add_margin(index, added)
         self.add_event(ConfigEvent(ts_ns=self.now_ns, symbol=symbol, leverage=leverage))
         return leverage
@@ -254,19 +254,19 @@ class Exchange:
     def move_margin(self, index: int, amount: float) -> None:
         """Add margin to (negative: take from) an isolated position; -4051 for more than is free."""
         if not self.paper.move_margin(self.symbols[index], amount):
-            raise ApiError(-4051)
+            raise VenueApiError(-4051)
         self.add_event(self.account.moved_margin(index, amount, float(self.last[index]), self.now_ns))
 
     def pay(self, amount: float) -> None:
         """Pay money into (negative: out of) the account; -4051 for more than is free."""
         if not self.paper.pay(amount):
-            raise ApiError(-4051)
+            raise VenueApiError(-4051)
         self.add_event(self.account.paid(amount, self.now_ns))
 
     def pay_coin(self, amount: float) -> None:
         """Pay BNB into (negative: out of) the account; -4051 for more than there is."""
         if self.account.coin.balance + amount < 0.0:
-            raise ApiError(-4051)
+            raise VenueApiError(-4051)
         self.add_event(self.account.paid_coin(amount, self.now_ns))
 
     def _coin_price(self) -> float:

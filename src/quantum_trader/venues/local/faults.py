@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from quantum_trader.domain.errors import ConfigError
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 
 REQUEST_KINDS: Final = (
     "latency",  # answer after seconds
@@ -50,12 +50,12 @@ _REFUSALS: Final = {
 _UNKNOWN_503: Final = "Unknown error, please check your request or try again later."
 
 
-def refusal_of(fault: InjectedFault) -> ApiError:
+def refusal_of(fault: InjectedFault) -> VenueApiError:
     """Return the error that answers a request under *fault*."""
     code, status = _REFUSALS[fault.kind]
     if fault.kind == "unknown" and fault.status == 503:
-        return ApiError(-1000, status=503, message=_UNKNOWN_503)
-    return ApiError(code, 2_400, status=status)
+        return VenueApiError(-1000, status=503, message=_UNKNOWN_503)
+    return VenueApiError(code, 2_400, status=status)
 
 
 class FaultRates(msgspec.Struct, frozen=True, kw_only=True):

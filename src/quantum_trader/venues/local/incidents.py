@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quantum_trader.venues.local.account import AccountMirror
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 from quantum_trader.venues.local.conditional_orders import ConditionalOrders
 from quantum_trader.venues.local.market import AMPLE
 from quantum_trader.venues.local.matching import Matching
@@ -37,7 +37,7 @@ class Incidents:
         """Trade again, from the tape's current price."""
         index = self._tape.row_of(symbol)
         if self._market.delisted[index]:
-            raise ApiError(-4141)
+            raise VenueApiError(-4141)
         self._market.trading[index] = True
         price = self._tape.last_price(index, self._market.now_ns) or float(self._market.last[index])
         self._path.jump(self._market.with_price(index, price))
@@ -57,7 +57,7 @@ class Incidents:
         index = self._tape.row_of(symbol)
         price = self._account.holding(index).liquidation
         if price <= 0.0:
-            raise ApiError(-4054)
+            raise VenueApiError(-4054)
         before = self._market.last.copy()
         self._matching.step(self._market.with_price(index, price))
         self._matching.step(before)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 
 _MINUTE_MS: Final = 60_000
 _TEN_SECONDS_MS: Final = 10_000
@@ -39,24 +39,24 @@ class Limits:
         return used
 
     def spend(self, weight: int, now_ms: int) -> None:
-        """Count a request; ApiError 429 or 418 when it is one too many."""
+        """Count a request; VenueApiError 429 or 418 when it is one too many."""
         if now_ms < self.banned_until_ms:
-            raise ApiError(-1003, self.settings.weight_1m, status=418)
+            raise VenueApiError(-1003, self.settings.weight_1m, status=418)
         if self._count("weight", _MINUTE_MS, now_ms, weight) <= self.settings.weight_1m:
             self._offences = 0
             return
         self._offences += 1
         if self._offences > _OFFENCES:
             self.banned_until_ms = now_ms + _BAN_MS
-            raise ApiError(-1003, self.settings.weight_1m, status=418)
-        raise ApiError(-1003, self.settings.weight_1m)
+            raise VenueApiError(-1003, self.settings.weight_1m, status=418)
+        raise VenueApiError(-1003, self.settings.weight_1m)
 
     def spend_order(self, now_ms: int) -> None:
         """Count an order; -1015 when it is one too many."""
         if self._count("orders_10s", _TEN_SECONDS_MS, now_ms, 1) > self.settings.orders_10s:
-            raise ApiError(-1015, self.settings.orders_10s, "10 SECOND")
+            raise VenueApiError(-1015, self.settings.orders_10s, "10 SECOND")
         if self._count("orders_1m", _MINUTE_MS, now_ms, 1) > self.settings.orders_1m:
-            raise ApiError(-1015, self.settings.orders_1m, "1 MINUTE")
+            raise VenueApiError(-1015, self.settings.orders_1m, "1 MINUTE")
 
     def retry_after_s(self, now_ms: int) -> int:
         """Return how long to wait before the next request (s)."""

@@ -25,7 +25,7 @@ _MOST_CLOSED: Final = 1_500  # closed bars sent at one tick
 _ARRAYS: Final = ("markPrice", "ticker", "miniTicker")
 
 
-class Stream(msgspec.Struct, frozen=True):
+class FrameStream(msgspec.Struct, frozen=True):
     """A stream's name, understood."""
 
     name: str
@@ -41,10 +41,10 @@ class Stream(msgspec.Struct, frozen=True):
         return "public" if self.kind in _PUBLIC else "market"
 
 
-def stream_of(exchange: Exchange, name: str) -> Stream | None:
+def stream_of(exchange: Exchange, name: str) -> FrameStream | None:
     """Return the meaning of *name*; None when it is no market stream of this venue."""
     if name in _ALL:
-        return Stream(name, _ALL[name], -1)
+        return FrameStream(name, _ALL[name], -1)
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -56,7 +56,7 @@ def stream_of(exchange: Exchange, name: str) -> Stream | None:
     known = ("kline", "aggTrade", "trade", "bookTicker", "markPrice", "ticker", "miniTicker", "depth", "rpiDepth")
     if index < 0 or kind not in known or (kind == "kline" and interval not in LENGTHS):
         return None
-    return Stream(name, kind, index, interval, int(match["levels"] or 0), continuous)
+    return FrameStream(name, kind, index, interval, int(match["levels"] or 0), continuous)
 
 
 class MarketFrames:
@@ -71,7 +71,7 @@ class MarketFrames:
             "markPrice": self._mark_price, "ticker": self._ticker, "miniTicker": self._mini_ticker,
         }
 
-    def frames(self, stream: Stream, tick: MarketTick) -> list[bytes]:
+    def frames(self, stream: FrameStream, tick: MarketTick) -> list[bytes]:
         """Return the frames of *stream* at *tick*, oldest first."""
         if stream.kind == "kline":
             return self._klines(stream, tick)
@@ -90,7 +90,7 @@ class MarketFrames:
 
     # ------------------------------------------------------------------ bars
 
-    def _klines(self, stream: Stream, tick: MarketTick) -> list[bytes]:
+    def _klines(self, stream: FrameStream, tick: MarketTick) -> list[bytes]:
         """The bars that closed since the tick before, then the running one."""
         tape, length, index = self.wire.exchange.tape, LENGTHS[stream.interval], stream.index
         if not tape.can_make(length):
@@ -121,7 +121,7 @@ class MarketFrames:
         return self.wire.running_bars(row, now_ns)[index]
 
     def _kline(
-        self, stream: Stream, opened_ns: int, length_ns: int, bar: list[float], now_ms: int, closed: bool
+        self, stream: FrameStream, opened_ns: int, length_ns: int, bar: list[float], now_ms: int, closed: bool
     ) -> bytes:
         form = self.wire.formats[stream.index]
         symbol, open_, high, low, close, volume = form.instrument.symbol, *bar
@@ -190,7 +190,7 @@ class MarketFrames:
         self._last_before = self.wire.exchange.last.copy()
         self._id_before = self.wire.exchange.update_id
 
-    def _depth(self, stream: Stream, now: int) -> list[dict[str, Any]]:
+    def _depth(self, stream: FrameStream, now: int) -> list[dict[str, Any]]:
         """The made-up book: whole for a partial stream; for the diff stream removed and current levels."""
         wire, index = self.wire, stream.index
         bids, asks = wire.ladder(index, stream.levels or MADE_UP_LEVELS)
@@ -211,7 +211,7 @@ class MarketFrames:
         before = self.wire.exchange.source.levels_at(index, last, MADE_UP_LEVELS)[side]
         return [[form.price(price), "0"] for price, _ in before if form.price(price) not in there]
 
-    def _recorded(self, stream: Stream, tick: MarketTick) -> list[dict[str, Any]]:
+    def _recorded(self, stream: FrameStream, tick: MarketTick) -> list[dict[str, Any]]:
         """Frames of a recording: each change of the book, each trade; a partial book as it is now."""
         if stream.kind != "depth":
             return [self._market_trade(stream.kind, trade) for trade in tick.trades if trade.index == stream.index]

@@ -13,7 +13,7 @@ from quantum_trader.domain.instrument import round_to
 from quantum_trader.domain.trading import CancelRequest, Fill, FundingPayment, OrderRequest, OrderUpdate
 from quantum_trader.engine.ports import VenueEvent
 from quantum_trader.venues.local.account import AccountMirror
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 from quantum_trader.venues.local.coin_fees import COIN
 from quantum_trader.venues.local.conditional_orders import ConditionalOrders
 from quantum_trader.venues.local.event_log import EventLog
@@ -56,10 +56,10 @@ class Matching:
     # ------------------------------------------------------------------ orders
 
     def submit(self, order: Order) -> None:
-        """Send a new order to the paper venue and keep it; ApiError with Binance's code where it is refused."""
+        """Send a new order to the paper venue and keep it; VenueApiError with Binance's code where it is refused."""
         update = self._submitted(self._request(order))
         if update.status is OrderStatus.REJECTED:
-            raise ApiError(*_code_of(update.reason, self.paper.instrument(order.ticket.symbol).min_notional))
+            raise VenueApiError(*_code_of(update.reason, self.paper.instrument(order.ticket.symbol).min_notional))
         self._orders.keep(order)
         self._orders.open[order.paper_id] = order
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 from quantum_trader.venues.local.exchange import Exchange
 from quantum_trader.venues.local.faults import Faults, InjectedFault
 
@@ -45,7 +45,7 @@ class Misbehaviour:
                 incidents.limit_volume(symbol, 10.0 * exchange.instruments[exchange.row_of(symbol)].step_size)
             else:
                 self._faults.add(InjectedFault(kind="silence", road="private"))
-        except ApiError:
+        except VenueApiError:
             return  # there is no position to liquidate: nothing happens
         if kind in ("halt", "parts", "silence"):
             self._ending.append((self._step + LASTS, kind, symbol))

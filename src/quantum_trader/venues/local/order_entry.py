@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from quantum_trader.venues.local.account import AccountMirror
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 from quantum_trader.venues.local.conditional_orders import ConditionalOrders
 from quantum_trader.venues.local.event_log import EventLog
 from quantum_trader.venues.local.matching import Matching
@@ -60,7 +60,7 @@ class OrderEntry:
     def cancel(self, order: Order) -> Order:
         """Cancel an open order; -2011 when it is not open."""
         if not order.is_open:
-            raise ApiError(-2011)
+            raise VenueApiError(-2011)
         self._matching.cancel(order, "CANCELED", "0")
         return order
 
@@ -95,13 +95,13 @@ class OrderEntry:
         )
         try:
             if qty <= 0.0:
-                raise ApiError(-2022)
+                raise VenueApiError(-2022)
             if kind == "LIMIT" and ticket.price_match != "NONE":
                 index = self._index[ticket.symbol]
                 price = matched_price(self._source, index, ticket.sign, ticket.price_match)
                 regular = msgspec.structs.replace(regular, price=price)
             order = self.enter(regular, ticket.type, algo)
-        except ApiError as error:
+        except VenueApiError as error:
             algo.reason = "Reduce Only reject" if error.code == -2022 else error.message
             self._algos.set_status(algo, "REJECTED")
             return

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 
 Params = Mapping[str, str]
 _DECIMAL: Final = r"^([0-9]{1,20})(\.[0-9]{1,20})?$"  # as Binance's error messages quote it
@@ -21,7 +21,7 @@ def text(params: Params, name: str, default: str | None = None) -> str:
     value = params.get(name, "")
     if value == "":
         if default is None:
-            raise ApiError(-1102, name)
+            raise VenueApiError(-1102, name)
         return default
     return value
 
@@ -31,10 +31,10 @@ def number(params: Params, name: str, default: float | None = None) -> float:
     value = params.get(name, "")
     if value == "":
         if default is None:
-            raise ApiError(-1102, name)
+            raise VenueApiError(-1102, name)
         return default
     if _IS_DECIMAL.fullmatch(value) is None:
-        raise ApiError(-1100, name, _DECIMAL)
+        raise VenueApiError(-1100, name, _DECIMAL)
     return float(value)
 
 
@@ -43,13 +43,13 @@ def whole(params: Params, name: str, default: int | None = None, *, low: int = 0
     value = params.get(name, "")
     if value == "":
         if default is None:
-            raise ApiError(-1102, name)
+            raise VenueApiError(-1102, name)
         return default
     if _IS_WHOLE.fullmatch(value) is None:
-        raise ApiError(-1100, name, _WHOLE)
+        raise VenueApiError(-1100, name, _WHOLE)
     found = int(value)
     if not low <= found <= high:
-        raise ApiError(-1130, name)
+        raise VenueApiError(-1130, name)
     return found
 
 
@@ -59,7 +59,7 @@ def flag(params: Params, name: str, default: bool | None = None) -> bool:
     if value == "" and default is not None:
         return default
     if value not in ("true", "false"):
-        raise ApiError(-1130, name)
+        raise VenueApiError(-1130, name)
     return value == "true"
 
 
@@ -67,5 +67,5 @@ def choice(params: Params, name: str, allowed: tuple[str, ...], default: str | N
     """One of *allowed*; -1130 otherwise."""
     value = text(params, name, default)
     if value not in allowed:
-        raise ApiError(-1130, name)
+        raise VenueApiError(-1130, name)
     return value

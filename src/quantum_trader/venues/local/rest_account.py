@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from quantum_trader.venues.local.api import Api, Routes
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 from quantum_trader.venues.local.orders import ConfigEvent
 from quantum_trader.venues.local.params import Params, choice, flag, number, text, whole
 from quantum_trader.venues.local.rest_market import symbol_rows
@@ -83,11 +83,11 @@ def set_margin_type(api: Api, params: Params) -> Any:
     index = api.exchange.row_of(name)
     wanted = choice(params, "marginType", ("ISOLATED", "CROSSED"))
     if (wanted == "ISOLATED") == api.exchange.isolated[index]:
-        raise ApiError(-4046)
+        raise VenueApiError(-4046)
     if api.exchange.open_orders(name) or api.exchange.open_algos(name):
-        raise ApiError(-4047)
+        raise VenueApiError(-4047)
     if api.exchange.account.holding(index).qty:
-        raise ApiError(-4048)
+        raise VenueApiError(-4048)
     api.exchange.isolated[index] = wanted == "ISOLATED"
     return OK
 
@@ -98,11 +98,11 @@ def position_margin(api: Api, params: Params) -> Any:
     index = api.exchange.row_of(text(params, "symbol"))
     amount, kind = number(params, "amount"), whole(params, "type", low=1, high=2)
     if amount <= 0.0:
-        raise ApiError(-4055)
+        raise VenueApiError(-4055)
     if not api.exchange.isolated[index]:
-        raise ApiError(-4049)
+        raise VenueApiError(-4049)
     if not api.exchange.account.holding(index).qty:
-        raise ApiError(-4054)
+        raise VenueApiError(-4054)
     api.exchange.move_margin(index, amount if kind == 1 else -amount)
     return {"amount": amount, "code": 200, "msg": "Successfully modify position margin.", "type": kind}
 
@@ -118,11 +118,11 @@ def set_position_side(api: Api, params: Params) -> Any:
     """Switch hedge mode while nothing is open; this venue keeps the flag and trades one-way only."""
     wanted = flag(params, "dualSidePosition")
     if wanted == api.wire.dual_side:
-        raise ApiError(-4059)
+        raise VenueApiError(-4059)
     if api.exchange.open_orders() or api.exchange.open_algos():
-        raise ApiError(-4067)
+        raise VenueApiError(-4067)
     if any(api.exchange.account.holding(index).qty for index in range(len(api.exchange.symbols))):
-        raise ApiError(-4068)
+        raise VenueApiError(-4068)
     api.wire.dual_side = wanted
     return OK
 
@@ -138,7 +138,7 @@ def set_multi_assets(api: Api, params: Params) -> Any:
     """Switch multi-assets mode."""
     wanted = flag(params, "multiAssetsMargin")
     if wanted == api.wire.multi_assets:
-        raise ApiError(-4171)
+        raise VenueApiError(-4171)
     api.wire.multi_assets = wanted
     api.exchange.add_event(ConfigEvent(ts_ns=api.exchange.now_ns, multi_assets=wanted))
     return OK
@@ -179,7 +179,7 @@ def start_listen_key(api: Api, params: Params) -> Any:
 def keep_listen_key(api: Api, params: Params) -> Any:
     """Keep it for another 60 minutes; -1125 when there is none."""
     if not any(expires > api.wall_ms() for expires in api.listen_keys.values()):
-        raise ApiError(-1125)
+        raise VenueApiError(-1125)
     return {"listenKey": api.start_listen_key()}
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_MS
 from quantum_trader.market.intervals import INTERVALS
 from quantum_trader.venues.local.api import Api, Routes
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 from quantum_trader.venues.local.params import Params, text, whole
 from quantum_trader.venues.local.wire import ms
 
@@ -30,7 +30,7 @@ def priced_rows(api: Api, params: Params) -> tuple[list[int], bool]:
     rows, one = symbol_rows(api, params)
     found = [index for index in rows if api.exchange.last[index] > 0.0]
     if one and not found:
-        raise ApiError(-1122)
+        raise VenueApiError(-1122)
     return found, one
 
 
@@ -72,14 +72,14 @@ def no_symbols(api: Api, params: Params) -> Any:
 def _span(params: Params) -> tuple[int, int]:
     start, end = whole(params, "startTime", 0), whole(params, "endTime", _FOREVER // NS_PER_MS)
     if start and end < start:
-        raise ApiError(-1023, message="Start time is greater than end time.")
+        raise VenueApiError(-1023, message="Start time is greater than end time.")
     return start * NS_PER_MS, end * NS_PER_MS
 
 
 def _interval(api: Api, params: Params) -> int:
     length = LENGTHS.get(text(params, "interval"))
     if length is None or not api.exchange.tape.can_make(length):
-        raise ApiError(-1120)  # unknown, or one that cannot be made of the bars there are
+        raise VenueApiError(-1120)  # unknown, or one that cannot be made of the bars there are
     return length
 
 
@@ -124,7 +124,7 @@ def depth(api: Api, params: Params) -> Any:
     """The book: recorded where there is one, else a ladder around the quote."""
     index, limit = one_priced_row(api, params), whole(params, "limit", 500, low=1)
     if limit not in _DEPTHS:
-        raise ApiError(-4021, message=f"{limit} is not valid depth limit.")
+        raise VenueApiError(-4021, message=f"{limit} is not valid depth limit.")
     api.exchange.source.touch()
     bids, asks = api.wire.ladder(index, limit)
     now = ms(api.exchange.now_ns)

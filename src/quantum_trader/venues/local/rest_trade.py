@@ -10,7 +10,7 @@ import msgspec
 
 from quantum_trader.domain.json_text import decode_json
 from quantum_trader.venues.local.api import Api, Routes
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 from quantum_trader.venues.local.orders import AlgoOrder, Order, OrderTicket
 from quantum_trader.venues.local.params import Params, choice, flag, number, text, whole
 from quantum_trader.venues.local.sources import PRICE_MATCHES, matched_price
@@ -31,13 +31,15 @@ def _common(api: Api, params: Params, id_name: str, trigger_name: str) -> OrderT
     side = text(params, "side").upper()
     client_id = text(params, id_name, "")
     if client_id and not _CLIENT_ID.fullmatch(client_id):
-        raise ApiError(-4015) if len(client_id) > _LONGEST_ID else ApiError(-1100, id_name, _CLIENT_ID.pattern)
+        if len(client_id) > _LONGEST_ID:
+            raise VenueApiError(-4015)
+        raise VenueApiError(-1100, id_name, _CLIENT_ID.pattern)
     tif = text(params, "timeInForce", "GTC")
     if tif not in _TIFS:
-        raise ApiError(-1115)
+        raise VenueApiError(-1115)
     price_match = _price_match(params, kind)
     if text(params, "positionSide", "BOTH") != "BOTH" or api.wire.dual_side:
-        raise ApiError(-4061)
+        raise VenueApiError(-4061)
     close = flag(params, "closePosition", False)
     return OrderTicket(
         symbol=text(params, "symbol"), side=side, type=kind,
@@ -57,11 +59,11 @@ def _price_match(params: Params, kind: str) -> str:
     if found == "NONE":
         return found
     if found not in PRICE_MATCHES:
-        raise ApiError(-5037)
+        raise VenueApiError(-5037)
     if kind not in ("LIMIT", "STOP", "TAKE_PROFIT"):
-        raise ApiError(-5038)
+        raise VenueApiError(-5038)
     if params.get("price"):
-        raise ApiError(-1106, "price")
+        raise VenueApiError(-1106, "price")
     return found
 
 
@@ -69,7 +71,7 @@ def _good_till(api: Api, params: Params) -> int:
     """Parse the goodTillDate that timeInForce GTD asks for: whole seconds, in ms."""
     found = whole(params, "goodTillDate")
     if not api.server_ms() + _SHORTEST_LIFE_MS < found < _LAST_DATE_MS:
-        raise ApiError(-5040)
+        raise VenueApiError(-5040)
     return found // 1_000 * 1_000
 
 
@@ -78,7 +80,7 @@ def regular_ticket(api: Api, params: Params) -> OrderTicket:
     index = api.exchange.row_of(text(params, "symbol"))
     kind = text(params, "type").upper()
     if kind in ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"):
-        raise ApiError(-4120)
+        raise VenueApiError(-4120)
     if kind == "LIMIT":
         if text(params, "priceMatch", "NONE") == "NONE":
             text(params, "price")
@@ -117,10 +119,10 @@ def order_named(api: Api, params: Params, missing: int) -> Order:
     api.exchange.row_of(symbol)
     order_id, client_id = whole(params, "orderId", 0), text(params, "origClientOrderId", "")
     if not order_id and not client_id:
-        raise ApiError(-1102, "orderId")
+        raise VenueApiError(-1102, "orderId")
     order = api.exchange.find(symbol, order_id, client_id)
     if order is None:
-        raise ApiError(missing)
+        raise VenueApiError(missing)
     return order
 
 
@@ -141,7 +143,7 @@ def amend(api: Api, params: Params) -> Any:
     """Change an open limit order's quantity and price."""
     order = order_named(api, params, -2013)
     if text(params, "side").upper() != order.ticket.side:
-        raise ApiError(-1117)
+        raise VenueApiError(-1117)
     price_match = _price_match(params, order.ticket.type)
     if price_match == "NONE":
         price = number(params, "price")
@@ -157,7 +159,7 @@ def _each(rows: list[Any], act: Callable[[Any], Any]) -> list[Any]:
     for row in rows:
         try:
             answers.append(act(row))
-        except ApiError as error:
+        except VenueApiError as error:
             answers.append(error.body())
     return answers
 
@@ -166,15 +168,15 @@ def _batch(params: Params, name: str) -> list[Any]:
     try:
         rows = decode_json(text(params, name), list[Any])
     except msgspec.DecodeError:
-        raise ApiError(-1130, name) from None
+        raise VenueApiError(-1130, name) from None
     if not 1 <= len(rows) <= 2 * _BATCH:
-        raise ApiError(-4082, message=f"Invalid number of batch place orders. Max: {_BATCH}")
+        raise VenueApiError(-4082, message=f"Invalid number of batch place orders. Max: {_BATCH}")
     return rows
 
 
 def _fields(row: Any) -> dict[str, str]:
     if not isinstance(row, dict):
-        raise ApiError(-1130, "batchOrders")
+        raise VenueApiError(-1130, "batchOrders")
     return {str(name): str(value).lower() if isinstance(value, bool) else str(value) for name, value in row.items()}
 
 
@@ -183,7 +185,7 @@ def place_batch(api: Api, params: Params) -> Any:
     """Place up to five orders; each has its own answer."""
     rows = _batch(params, "batchOrders")
     if len(rows) > _BATCH:
-        raise ApiError(-4082, message=f"Invalid number of batch place orders. Max: {_BATCH}")
+        raise VenueApiError(-4082, message=f"Invalid number of batch place orders. Max: {_BATCH}")
     return _each(rows, lambda row: place(api, _fields(row)))
 
 
@@ -209,7 +211,7 @@ def open_order(api: Api, params: Params) -> Any:
     """One order while it is open."""
     order = order_named(api, params, -2013)
     if not order.is_open:
-        raise ApiError(-2013)
+        raise VenueApiError(-2013)
     return api.wire.order(order)
 
 
@@ -248,7 +250,7 @@ def all_orders(api: Api, params: Params) -> Any:
 def _window(params: Params) -> tuple[int, int, int]:
     start, end = whole(params, "startTime", 0), whole(params, "endTime", 2**62)
     if end < start:
-        raise ApiError(-1023, message="Start time is greater than end time.")
+        raise VenueApiError(-1023, message="Start time is greater than end time.")
     return start, end, whole(params, "limit", 500, low=1, high=1000)
 
 
@@ -311,10 +313,10 @@ def algo_named(api: Api, params: Params, missing: int) -> AlgoOrder:
     """The conditional order that algoId or clientAlgoId names."""
     algo_id, client_id = whole(params, "algoId", 0), text(params, "clientAlgoId", "")
     if not algo_id and not client_id:
-        raise ApiError(-1102, "algoId")
+        raise VenueApiError(-1102, "algoId")
     algo = api.exchange.find_algo(algo_id, client_id)
     if algo is None:
-        raise ApiError(missing)
+        raise VenueApiError(missing)
     return algo
 
 

@@ -21,7 +21,7 @@ from aiohttp import web
 from quantum_trader.domain.errors import ConfigError, InputError
 from quantum_trader.venues.local import admin, rest_account, rest_market, rest_trade, ws_api
 from quantum_trader.venues.local.api import Api, Route
-from quantum_trader.venues.local.api_errors import ApiError, not_here
+from quantum_trader.venues.local.api_errors import VenueApiError, not_here
 from quantum_trader.venues.local.build import flat_bar
 from quantum_trader.venues.local.clock import MarketClock
 from quantum_trader.venues.local.exchange import Exchange
@@ -280,7 +280,7 @@ class LocalVenue:
             if answer is None:
                 _hang_up(request)
                 break
-            if isinstance(answer, ApiError):
+            if isinstance(answer, VenueApiError):
                 answer = ws_api.refusal_frame(message.data, answer)
             await socket.send_str(_ENCODE(answer).decode())
         return socket
@@ -295,12 +295,12 @@ class LocalVenue:
         if answer is None:
             _hang_up(request)
             return _json(500, {}, {})
-        if isinstance(answer, ApiError):
+        if isinstance(answer, VenueApiError):
             headers = {"Retry-After": str(_FAULT_RETRY_S)} if answer.status in (418, 429) else {}
             return _json(answer.status, headers, answer.body())
         return _json(*answer)
 
-    async def _spoilt(self, fault: InjectedFault | None, act: Callable[[], _Answer]) -> _Answer | ApiError | None:
+    async def _spoilt(self, fault: InjectedFault | None, act: Callable[[], _Answer]) -> _Answer | VenueApiError | None:
         """Return the answer of *act* under *fault*: on time, late, replaced by a refusal, or None for no answer."""
         if fault is None:
             return act()
@@ -332,7 +332,7 @@ class LocalVenue:
             self.flush()
 
     async def _administer(self, request: web.Request, action: str) -> web.StreamResponse:
-        if refused := admin.refusal(self, request.remote, request.headers):
+        if refused := admin.admin_refusal(self, request.remote, request.headers):
             return _json(403, {}, {"error": refused})
         body = (await request.read()).decode(errors="replace")
         status, answer = admin.perform(self, action, body)
@@ -350,7 +350,7 @@ class LocalVenue:
             if endpoint.orders:
                 self.api.limits.spend_order(now)
             return 200, self.api.limits.headers(now, endpoint.orders), endpoint.handler(self.api, result)
-        except ApiError as error:
+        except VenueApiError as error:
             self.refusals.append(f"{method} {path} {error.code}")
             headers = self.api.limits.headers(now, bool(endpoint and endpoint.orders))
             if error.status in (418, 429):

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 from quantum_trader.venues.local.params import number, whole
 
 _SIGNATURE: Final = re.compile(r"(?:^|&)signature=([^&]*)")
@@ -46,30 +46,30 @@ class Signing:
     def key_of(self, header: str) -> ApiKey:
         """The key named in X-MBX-APIKEY: -2014 when it is no key, -2015 when it is not known."""
         if not header or not re.fullmatch(r"[A-Za-z0-9]{16,128}", header):
-            raise ApiError(-2014)
+            raise VenueApiError(-2014)
         found = self.keys.get(header)
         if found is None:
-            raise ApiError(-2015)
+            raise VenueApiError(-2015)
         return found
 
     def check(self, key: ApiKey, query: str, body: str, params: Mapping[str, str], server_ms: int) -> None:
         """Check the signature over the exact query string and body (-1022), then the time (-1021)."""
         given = params.get("signature", "")
         if not given:
-            raise ApiError(-1102, "signature")
+            raise VenueApiError(-1102, "signature")
         payload = _SIGNATURE.sub("", query) + _SIGNATURE.sub("", body)
         if not _same(_sign(key.secret, payload.lstrip("&")), given.lower()):
-            raise ApiError(-1022)
+            raise VenueApiError(-1022)
         check_time(params, server_ms)
 
     def check_frame(self, key: ApiKey, params: Mapping[str, object], server_ms: int) -> None:
         """The same for a WebSocket request, whose payload is its sorted parameters."""
         given = str(params.get("signature", ""))
         if not given:
-            raise ApiError(-1102, "signature")
+            raise VenueApiError(-1102, "signature")
         payload = "&".join(f"{name}={_text(params[name])}" for name in sorted(params) if name != "signature")
         if not _same(_sign(key.secret, payload), given.lower()):
-            raise ApiError(-1022)
+            raise VenueApiError(-1022)
         check_time({name: _text(value) for name, value in params.items()}, server_ms)
 
 
@@ -90,8 +90,8 @@ def check_time(params: Mapping[str, str], server_ms: int) -> None:
     sent = whole(params, "timestamp", high=10**20)
     window = int(number(params, "recvWindow", _DEFAULT_WINDOW_MS))
     if not 0 < window <= _LARGEST_WINDOW_MS:
-        raise ApiError(-1131, message="recvWindow must be less than 60000.")
+        raise VenueApiError(-1131, message="recvWindow must be less than 60000.")
     if sent >= server_ms + _AHEAD_MS:
-        raise ApiError(-1021, message="Timestamp for this request was 1000ms ahead of the server's time.")
+        raise VenueApiError(-1021, message="Timestamp for this request was 1000ms ahead of the server's time.")
     if server_ms - sent > window:
-        raise ApiError(-1021)
+        raise VenueApiError(-1021)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 
 from quantum_trader.domain.instrument import Instrument, ceil_to, floor_to
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 from quantum_trader.venues.local.event_log import Recorded
 from quantum_trader.venues.local.matching import Matching
 from quantum_trader.venues.local.orders import Order, OrderTicket
@@ -69,7 +69,7 @@ def matched_price(source: PriceSource, index: int, sign: int, price_match: str) 
     bids, asks = source.levels(index, level)
     side = asks if (sign > 0) == opponent else bids
     if len(side) < level:
-        raise ApiError(-5041)
+        raise VenueApiError(-5041)
     return side[level - 1][0]
 
 

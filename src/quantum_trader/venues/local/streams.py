@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import ClientConnectionError, WSMsgType, web
 
 from quantum_trader.domain.json_text import decode_json
-from quantum_trader.venues.local.market_frames import MarketFrames, Stream, stream_of
+from quantum_trader.venues.local.market_frames import FrameStream, MarketFrames, stream_of
 from quantum_trader.venues.local.orders import MarketTick, UserEvent
 from quantum_trader.venues.local.user_frames import expired_frame, user_frames
 
@@ -94,7 +94,7 @@ class Hub:
         self.faults = faults
         self.frames = MarketFrames(api.wire)
         self.connections: set[Connection] = set()
-        self._streams: dict[str, Stream] = {}
+        self._streams: dict[str, FrameStream] = {}
         self._listeners: dict[str, dict[Connection, None]] = {}
 
     # ------------------------------------------------------------------ connections

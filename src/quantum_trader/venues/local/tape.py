@@ -18,7 +18,7 @@ from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.instrument import Instrument
 from quantum_trader.market.recording import Recording
 from quantum_trader.market.store import Values
-from quantum_trader.venues.local.api_errors import ApiError
+from quantum_trader.venues.local.api_errors import VenueApiError
 
 _CORNERS: Final = 3  # open, first extreme, second extreme; the close is the last corner's end
 _ROOM: Final = 64
@@ -98,7 +98,7 @@ class Tape:
         """Return the row of *symbol*; -1121 when it is unknown."""
         index = self.index.get(symbol)
         if index is None:
-            raise ApiError(-1121)
+            raise VenueApiError(-1121)
         return index
 
     def row_at(self, now_ns: int) -> int:

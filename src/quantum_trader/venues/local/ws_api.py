@@ -11,7 +11,7 @@ from aiohttp import WSMsgType, web
 from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.json_text import decode_json
 from quantum_trader.venues.local import rest_account, rest_market, rest_trade
-from quantum_trader.venues.local.api_errors import ApiError, not_here
+from quantum_trader.venues.local.api_errors import VenueApiError, not_here
 from quantum_trader.venues.local.params import Params
 
 if TYPE_CHECKING:
@@ -60,19 +60,19 @@ class SocketSession:
         try:
             message = decode_json(text)
             if not isinstance(message, dict):
-                raise ApiError(-1100, "request", "JSON")
+                raise VenueApiError(-1100, "request", "JSON")
             number = message.get("id")
             params = message.get("params") or {}
             if not isinstance(params, dict):
-                raise ApiError(-1100, "params", "JSON object")
+                raise VenueApiError(-1100, "params", "JSON object")
             self.api.limits.spend(1, now)
             result = self._result(str(message.get("method", "")), params, now)
             return {"id": number, "status": 200, "result": result, "rateLimits": self.api.limits.used(now)}
         except msgspec.DecodeError:
-            return _refusal(None, ApiError(-1100, "request", "JSON"))
+            return _refusal(None, VenueApiError(-1100, "request", "JSON"))
         except InputError as error:
-            return _refusal(number, ApiError(-1130, message=str(error)))
-        except ApiError as error:
+            return _refusal(number, VenueApiError(-1130, message=str(error)))
+        except VenueApiError as error:
             return _refusal(number, error) | {"rateLimits": self.api.limits.used(now)}
 
     def _result(self, method: str, given: Mapping[str, Any], now_ms: int) -> Any:
@@ -114,7 +114,7 @@ def plain(given: Mapping[str, Any]) -> Params:
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
 
 
-def _refusal(number: Any, error: ApiError) -> dict[str, Any]:
+def _refusal(number: Any, error: VenueApiError) -> dict[str, Any]:
     return {"id": number, "status": error.status, "error": error.body()}
 
 
@@ -127,7 +127,7 @@ def method_of(text: str | bytes) -> str:
     return str(message.get("method", "")) if isinstance(message, dict) else ""
 
 
-def refusal_frame(text: str | bytes, error: ApiError) -> dict[str, Any]:
+def refusal_frame(text: str | bytes, error: VenueApiError) -> dict[str, Any]:
     """The refusal of the request in *text*."""
     message = decode_json(text)
     return _refusal(message.get("id") if isinstance(message, dict) else None, error)
