@@ -67,7 +67,7 @@ export function Dialog({ of }) {
             {of.children}
             {of.reason !== null && <Field label="Why (it is recorded)"><input value={reason} required maxLength={500} onInput={(event) => setReason(event.target.value)} /></Field>}
             {wantsToken && (
-              <Field label={`Token of a ${of.role}`} hint={`It stays in this tab. Make one with: quantum-trader token new --state DIR --role ${of.role}`}>
+              <Field label={`Token of ${of.role === "owner" ? "an" : "a"} ${of.role}`} hint={`It stays in this tab. Make one with: quantum-trader token new --state DIR --role ${of.role}`}>
                 <input type="password" value={given} required autocomplete="off" spellcheck={false} autofocus onInput={(event) => setGiven(event.target.value)} />
               </Field>
             )}

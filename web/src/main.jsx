@@ -7,19 +7,29 @@ import { fix, plus } from "./format.js";
 import { Badge, Trouble } from "./parts.jsx";
 import { Decision } from "./pages/decision.jsx";
 import { Decisions } from "./pages/decisions.jsx";
+import { Health } from "./pages/health.jsx";
+import { Insights } from "./pages/insights.jsx";
 import { Journal } from "./pages/journal.jsx";
+import { Lab } from "./pages/lab.jsx";
+import { Models } from "./pages/models.jsx";
 import { Overview } from "./pages/overview.jsx";
+import { Policy } from "./pages/policy.jsx";
 import { Settings } from "./pages/settings.jsx";
 import { stateOf } from "./state.js";
 import { askToStop, resumeProgress } from "./stop.jsx";
-import { connect, store, tell, useStore, watch } from "./store.js";
+import { connect, useStore, watch } from "./store.js";
 import { apply, choose, chosen, onSystemChange } from "./theme.js";
 import "./style.css";
 
 const PAGES = [
   ["overview", "Overview", Overview],
   ["decisions", "Decisions", Decisions],
+  ["policy", "Policy", Policy],
+  ["models", "Models & pilot", Models],
+  ["lab", "Lab", Lab],
+  ["insights", "Insights", Insights],
   ["journal", "Journal", Journal],
+  ["health", "Health", Health],
   ["settings", "Settings", Settings],
 ];
 
@@ -50,6 +60,7 @@ function App() {
   useEffect(() => {
     const title = PAGES.find(([name]) => name === at.name)?.[1] ?? "Not found";
     document.title = `${title} · Quantum Trader`;
+    document.querySelector("nav.pages [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [at.name]);
   const pick = (name) => { choose(name); setTheme(name); };
   const dark = theme === "dark" || (theme === "system" && matchMedia("(prefers-color-scheme: dark)").matches);

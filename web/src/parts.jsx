@@ -1,7 +1,9 @@
 // The parts that pages are made of. Text of data is always a text node: nothing here sets HTML.
 import { UNKNOWN, plain } from "./format.js";
 
+const SHORT = 24; // characters of a cell that is not wrapped
 const LONG = 40; // characters of a cell that is wrapped anywhere
+const width = (cell) => (typeof cell !== "string" ? "" : cell.length > LONG ? "long" : cell.length <= SHORT ? "short" : "");
 
 /** *size*: "", "half" or "wide", the whole width. */
 export function Card({ title, note, size = "", children, actions }) {
@@ -56,7 +58,7 @@ export function Table({ label, columns, rows, empty = "Nothing.", keyOf }) {
             <tr key={keyOf ? keyOf(row) : index}>
               {columns.map((one) => {
                 const cell = one.cell(row);
-                return <td key={one.name} class={one.num ? "num" : typeof cell === "string" && cell.length > LONG ? "long" : ""}>{cell}</td>;
+                return <td key={one.name} class={one.num ? "num" : width(cell)}>{cell}</td>;
               })}
             </tr>
           ))}

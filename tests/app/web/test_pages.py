@@ -13,7 +13,10 @@ pytest.importorskip("playwright", reason="needs the Python package playwright")
 from playwright import sync_api as playwright
 from tests.app.web.conftest import Visit
 
-PAGES = ("overview", "decisions", "decisions/s00000001", "journal", "settings")
+PAGES = (
+    "overview", "decisions", "decisions/s00000001", "policy", "models", "lab", "lab/win_rate", "insights", "journal",
+    "health", "settings",
+)
 AXE = Path(__file__).parents[3] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 ATTACKS = (
     "<img src=x onerror=\"window.taken=1\">", "<script>window.taken=1</script>", "\"><svg onload=\"window.taken=1\">",
@@ -133,6 +136,32 @@ def test_decisions_are_filtered_and_paged(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Show").click()
     playwright.expect(visit.page.locator("tbody tr td:nth-child(3)", has_text="BTCUSDT")).to_have_count(0)
     assert {one.strip() for one in visit.page.locator("tbody tr td:nth-child(5)").all_inner_texts()} <= {"blocked"}
+
+
+def test_a_figure_of_the_lab_opens_its_id_and_its_sql(visit: Visit) -> None:
+    """The SQL that is shown gives the figure that was shown."""
+    visit.open("lab")
+    visit.page.get_by_role("link", name="win rate", exact=True).click()
+    card = visit.page.locator("section", has_text="SQL that computes it")
+    playwright.expect(card.locator("dd code")).to_have_text("win_rate")
+    shown = card.locator("tbody tr").first.locator("td").nth(1).inner_text()
+    card.get_by_role("link", name="Ask it in the journal").click()
+    value = float(visit.page.locator(".answer td").first.inner_text())
+    assert shown == f"{value * 100:.1f} %"
+
+
+def test_enforcing_a_part_of_the_policy_names_what_is_missing_and_asks_for_an_owner(visit: Visit) -> None:
+    """Nothing is sent before the reason and the token are given."""
+    sent: list[str] = []
+    visit.page.on("request", lambda request: sent.append(request.method))
+    visit.open("policy")
+    visit.page.get_by_role("button", name="Force … signal_filter").click()
+    dialog = visit.page.get_by_role("dialog")
+    playwright.expect(dialog).to_contain_text("needs at least 30")
+    playwright.expect(dialog.get_by_label("Token of an owner")).to_be_visible()
+    dialog.get_by_role("button", name="Enforce it").click()
+    playwright.expect(dialog).to_be_visible()
+    assert "PUT" not in sent
 
 
 def test_a_refused_query_says_why(visit: Visit) -> None:
