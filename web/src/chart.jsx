@@ -5,6 +5,22 @@ import "uplot/dist/uPlot.min.css";
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+const DAY_S = 86400;
+
+/** Marks of the time axis, each as short as it may be: month, day, or time of day with the day where it changes. */
+function dates(found, step) {
+  let before = "";
+  return found.map((at) => {
+    const text = new Date(at * 1000).toISOString();
+    const day = text.slice(0, 10), time = text.slice(11, 16);
+    if (step >= 28 * DAY_S) return day.slice(0, 7);
+    if (step >= DAY_S) return day;
+    const first = day !== before;
+    before = day;
+    return first ? `${day}\n${time}` : time;
+  });
+}
+
 /** *data*: [seconds, values, ...]; *series*: {label, colour, fill, unit(value)}. Drawn anew when data or theme change. */
 export function Chart({ label, data, series, height = 220, format, sync, theme, hooks, range }) {
   const place = useRef(null);
@@ -24,7 +40,7 @@ export function Chart({ label, data, series, height = 220, format, sync, theme, 
           points: one.points ?? { show: false }, paths: one.paths, value: (_, value) => (value === null || value === undefined ? "–" : format(value)),
         })),
       ],
-      axes: [{ ...axis, space: 70 }, { ...axis, size: 62, values: (_, found) => found.map((value) => format(value)) }],
+      axes: [{ ...axis, space: 75, values: (_, found, __, ___, step) => dates(found, step) }, { ...axis, size: 62, values: (_, found) => found.map((value) => format(value)) }],
       hooks: hooks ?? {},
     }, data, root);
     const watcher = new ResizeObserver(() => {

@@ -11,6 +11,7 @@ import { Health } from "./pages/health.jsx";
 import { Insights } from "./pages/insights.jsx";
 import { Journal } from "./pages/journal.jsx";
 import { Lab } from "./pages/lab.jsx";
+import { Market } from "./pages/market.jsx";
 import { Models } from "./pages/models.jsx";
 import { Overview } from "./pages/overview.jsx";
 import { Policy } from "./pages/policy.jsx";
@@ -23,6 +24,7 @@ import "./style.css";
 
 const PAGES = [
   ["overview", "Overview", Overview],
+  ["market", "Market", Market],
   ["decisions", "Decisions", Decisions],
   ["policy", "Policy", Policy],
   ["models", "Models & pilot", Models],

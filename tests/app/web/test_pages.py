@@ -14,8 +14,8 @@ from playwright import sync_api as playwright
 from tests.app.web.conftest import Visit
 
 PAGES = (
-    "overview", "decisions", "decisions/s00000001", "policy", "models", "lab", "lab/win_rate", "insights", "journal",
-    "health", "settings",
+    "overview", "market", "decisions", "decisions/s00000001", "policy", "models", "lab", "lab/win_rate", "insights",
+    "journal", "health", "settings",
 )
 AXE = Path(__file__).parents[3] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 ATTACKS = (

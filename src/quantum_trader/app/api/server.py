@@ -15,6 +15,7 @@ from starlette.routing import WebSocketRoute
 
 from quantum_trader import __version__
 from quantum_trader.app.api.access import Access, AccessSettings, check_exposure
+from quantum_trader.app.api.candle_endpoints import candle_endpoints
 from quantum_trader.app.api.control_endpoints import Control
 from quantum_trader.app.api.endpoints import Endpoint, create_app
 from quantum_trader.app.api.freqtrade.roads import Freqtrade
@@ -60,6 +61,7 @@ def endpoints_of(
     access = access or Access(AccessSettings(), TokenStore(reader.folder), now_ns)
     return [  # the signals from outside first: /signals/sources is no id of a signal
         *signal_endpoints(reader, access, now_ns), *read_endpoints(reader), *lab_endpoints(reader),
+        *candle_endpoints(reader),
         *Control(reader, stopper).endpoints(),
         *metrics_endpoints(reader), *probe_endpoints(reader),
     ]
