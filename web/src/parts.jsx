@@ -1,4 +1,6 @@
 // The parts that pages are made of. Text of data is always a text node: nothing here sets HTML.
+import { cloneElement } from "preact";
+import { useId } from "preact/hooks";
 import { UNKNOWN, plain } from "./format.js";
 
 const SHORT = 24; // characters of a cell that is not wrapped
@@ -97,6 +99,14 @@ export function Pager({ trail, next, go }) {
   );
 }
 
+/** A control with its label; *hint* says more of it. */
 export function Field({ label, hint, children }) {
-  return <label class="field"><span>{label}</span>{children}{hint && <small>{hint}</small>}</label>;
+  const id = useId();
+  if (!hint) return <label class="field"><span>{label}</span>{children}</label>;
+  return (
+    <div class="field">
+      <label class="field"><span>{label}</span>{cloneElement(children, { "aria-describedby": id })}</label>
+      <small id={id}>{hint}</small>
+    </div>
+  );
 }

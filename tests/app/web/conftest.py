@@ -59,10 +59,16 @@ def folder(finished: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def served(folder: Path) -> Iterator[str]:
+def access() -> AccessSettings:
+    """Who may do what: on loopback everybody reads."""
+    return AccessSettings()
+
+
+@pytest.fixture
+def served(folder: Path, access: AccessSettings) -> Iterator[str]:
     """The address at which *folder* is served."""
     config = uvicorn.Config(
-        app_of(folder, AccessSettings()), host="127.0.0.1", port=0, log_level="error", lifespan="off",
+        app_of(folder, access), host="127.0.0.1", port=0, log_level="error", lifespan="off",
         ws="websockets-sansio", timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)

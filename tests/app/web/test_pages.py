@@ -170,3 +170,38 @@ def test_a_refused_query_says_why(visit: Visit) -> None:
     visit.page.get_by_label("Query").fill("select nothing from nowhere")
     visit.page.get_by_role("button", name="Run", exact=True).click()
     playwright.expect(visit.page.get_by_role("alert")).to_contain_text("nowhere")
+
+
+def test_a_flood_of_events_keeps_the_page_small(visit: Visit) -> None:
+    """Of twenty thousand events the newest are shown, and the number of nodes stays what it was."""
+    sockets: list[playwright.WebSocketRoute] = []
+    visit.page.route_web_socket("**/api/v1/stream", lambda socket: sockets.append(socket))
+    visit.open("overview")
+    page = visit.page
+
+    def flood(first: int) -> int:
+        for start in range(first, first + 10_000, 200):
+            rows = [
+                {"ts_ns": 1_519_862_400_000_000_000 + one, "kind": "order.filled", "symbol": "BTCUSDT", "payload": {},
+                 "trace_id": f"tr{one:08}", "producer": "engine", "seq": one} for one in range(start, start + 200)
+            ]
+            sockets[-1].send(json.dumps({"type": "events", "rows": rows}))
+        newest = f"tr{first + 9_999:08}"
+        playwright.expect(page.get_by_role("link", name=newest)).to_be_visible()
+        return int(page.evaluate("document.querySelectorAll('*').length"))
+
+    nodes = flood(1)
+    assert flood(10_001) <= nodes
+    assert page.get_by_role("group", name="Newest events").locator("tbody tr").count() == 12
+
+
+def test_a_lost_stream_is_opened_again(visit: Visit) -> None:
+    """The page says that it reconnects, does so, and shows what the new stream says."""
+    sockets: list[playwright.WebSocketRoute] = []
+    visit.page.route_web_socket("**/api/v1/stream", lambda socket: sockets.append(socket))
+    visit.open("overview")
+    playwright.expect(visit.page.get_by_text("live", exact=True)).to_be_visible()
+    sockets[0].close()
+    playwright.expect(visit.page.get_by_text("reconnecting", exact=True)).to_be_visible()
+    playwright.expect(visit.page.get_by_text("live", exact=True)).to_be_visible()
+    assert len(sockets) == 2
