@@ -28,6 +28,7 @@ export function Dialog({ of }) {
     root.current.showModal();
     return () => before?.focus?.();
   }, []);
+  useEffect(() => root.current.querySelector("[data-first]")?.focus(), [phase === "done", wantsToken]);
 
   async function confirm(event) {
     event.preventDefault();
@@ -60,7 +61,7 @@ export function Dialog({ of }) {
         {phase === "done" ? (
           <>
             {After ? <After /> : <p role="status">{of.done ?? "Done."}</p>}
-            <div class="buttons"><button type="button" autofocus onClick={() => root.current.close()}>Close</button></div>
+            <div class="buttons"><button type="button" data-first onClick={() => root.current.close()}>Close</button></div>
           </>
         ) : (
           <>
@@ -68,13 +69,13 @@ export function Dialog({ of }) {
             {of.reason !== null && <Field label="Why (it is recorded)"><input value={reason} required maxLength={500} onInput={(event) => setReason(event.target.value)} /></Field>}
             {wantsToken && (
               <Field label={`Token of ${of.role === "owner" ? "an" : "a"} ${of.role}`} hint={`It stays in this tab. Make one with: quantum-trader token new --state DIR --role ${of.role}`}>
-                <input type="password" value={given} required autocomplete="off" spellcheck={false} autofocus onInput={(event) => setGiven(event.target.value)} />
+                <input type="password" value={given} required autocomplete="off" spellcheck={false} data-first onInput={(event) => setGiven(event.target.value)} />
               </Field>
             )}
             {error && <Trouble error={error} />}
             <div class="buttons">
               <button type="button" onClick={() => root.current.close()} disabled={phase === "sent"}>Cancel</button>
-              <button type="submit" class={of.danger ? "danger" : "main"} disabled={phase === "sent"} autofocus={!wantsToken}>{phase === "sent" ? "Asking …" : of.confirm}</button>
+              <button type="submit" class={of.danger ? "danger" : "main"} disabled={phase === "sent"} data-first={wantsToken ? undefined : ""}>{phase === "sent" ? "Asking …" : of.confirm}</button>
             </div>
           </>
         )}

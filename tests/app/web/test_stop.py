@@ -38,6 +38,7 @@ def test_stop_says_what_will_happen_asks_for_a_token_once_and_tells_its_steps(vi
     visit.page.get_by_role("button", name="STOP", exact=True).click()
     playwright.expect(dialog.get_by_role("button", name="Stop everything now")).to_be_visible()
     playwright.expect(dialog.get_by_label("Token of a trader")).to_have_count(0)
+    assert visit.complaints == []
 
 
 def test_stop_can_be_left_and_asks_nothing_then(visit: Visit, folder: Path) -> None:

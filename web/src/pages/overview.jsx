@@ -132,7 +132,7 @@ function Positions({ status }) {
     { name: "Mark", unit: "USDT", num: true, cell: (one) => (one.mark_price ? amount(one.mark_price) : UNKNOWN) },
     { name: "Stop", unit: "USDT", num: true, cell: (one) => (one.stop ? amount(one.stop) : UNKNOWN) },
     { name: "To the stop", unit: "%", num: true, cell: (one) => toStop(one) },
-    { name: "Protected", cell: (one) => (one.protected ? "stop at the venue" : <Badge tone="bad">no stop</Badge>) },
+    { name: "Protected", cell: (one) => (one.protected ? "yes" : <Badge tone="bad">no stop</Badge>) },
     { name: "Action", cell: (one) => (one.traded ? <button type="button" class="small" disabled={!status.alive} title={status.alive ? "" : "No process runs"} aria-label={`Close ${one.symbol}`} onClick={() => askToClose(one.symbol)}>Close</button> : "not ours") },
   ];
   return (
