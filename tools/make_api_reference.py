@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import msgspec
 
+from quantum_trader.app.api.access import Access, AccessSettings
 from quantum_trader.app.api.endpoints import OPENAPI, Endpoint
+from quantum_trader.app.api.freqtrade.roads import Freqtrade
 from quantum_trader.app.api.reader import RunReader
 from quantum_trader.app.api.server import endpoints_of
 from quantum_trader.app.api.stopping import Stopper
+from quantum_trader.app.api.tokens import TokenStore
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "reference-api.md"
 HEAD = f"""# API
@@ -27,7 +31,8 @@ the body.
 def roads() -> list[Endpoint]:
     """Every road of a server."""
     with tempfile.TemporaryDirectory() as folder:
-        return endpoints_of(RunReader(Path(folder)), Stopper(Path(folder)))
+        reader, access = RunReader(Path(folder)), Access(AccessSettings(), TokenStore(Path(folder)), time.time_ns)
+        return [*endpoints_of(reader, Stopper(Path(folder))), *Freqtrade(reader, access).endpoints()]
 
 
 def takes(one: Endpoint) -> str:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantum_trader.app.runs.outside_intents import SizedIn
-from quantum_trader.app.runs.signal_bodies import SignalRefused, fields_of, secrets_in
+from quantum_trader.app.runs.signal_bodies import SignalRefused, body_fields, secrets_in
 from quantum_trader.app.runs.signal_mapping import ACTION_WORDS, OutsideSignal, as_word, check_age, signal_of
 from quantum_trader.app.runs.signal_sources import SignalAction, SizeRule, SourceSettings, read_sources
 from quantum_trader.domain.errors import StateError
@@ -30,7 +30,7 @@ def read(body: str | dict[str, Any], settings: SourceSettings | None = None) -> 
     used = settings or SourceSettings()
     text = body if isinstance(body, str) else json.dumps(body)
     words = [*ACTION_WORDS, *map(as_word, used.actions)]
-    return signal_of(fields_of(secrets_in(text.encode())[1], used.pattern, words), used, TRADED)
+    return signal_of(body_fields(secrets_in(text.encode())[1], used.pattern, words), used, TRADED)
 
 
 def refused(body: str | dict[str, Any], settings: SourceSettings | None = None) -> tuple[str, str]:

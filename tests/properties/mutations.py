@@ -218,11 +218,11 @@ MUTATIONS: Final = (
         "test_6_stops_have_a_quantity_and_say_what_they_watch",
     ),
     Mutation(
-        6, "venues/local/checks.py", "raise ApiError(-4130)", "return",
+        6, "venues/local/checks.py", "raise VenueApiError(-4130)", "return",
         "test_6_the_venue_refuses_a_second_close_position_stop_and_takes_quantity_stops",
     ),
     Mutation(
-        6, "venues/local/checks.py", "raise ApiError(-2021)", "return",
+        6, "venues/local/checks.py", "raise VenueApiError(-2021)", "return",
         "test_6_the_venue_refuses_a_stop_that_would_trigger",
     ),
     # 7. Leverage is read back.

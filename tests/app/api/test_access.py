@@ -44,6 +44,13 @@ def test_on_another_address_reading_needs_a_token_too(folder: Path) -> None:
     assert refusal(public.post(HALT, json=WHY))[0] == 401
 
 
+def test_behind_a_proxy_reading_on_loopback_can_need_a_token(folder: Path) -> None:
+    """Whoever reaches the proxy reaches loopback."""
+    asked = client_of(folder, AccessSettings(is_read_private=True))
+    assert refusal(asked.get(STATUS))[0] == 401
+    assert asked.get(STATUS, headers=bearer(token_of(folder, Role.VIEWER))).status_code == 200
+
+
 @pytest.mark.parametrize("name", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "localhost.evil"])
 def test_another_host_name_is_refused(client: TestClient, name: str) -> None:
     """A page whose name was pointed at this machine (DNS rebinding) reads nothing."""

@@ -37,6 +37,7 @@ class AccessSettings(msgspec.Struct, frozen=True, kw_only=True):
     has_tls: bool = False
     names: tuple[str, ...] = ()  # further host names under which it is reached
     is_read_public: bool = False  # reading needs no token on any address
+    is_read_private: bool = False  # reading needs a token on loopback too
     ui_origin: str = ""  # the one other origin whose pages may use freqtrade's roads; empty: none
 
     @property
@@ -136,7 +137,8 @@ class Access:
 
     def check_role(self, caller: Caller, needed: Role) -> None:
         """Raise ApiError unless *caller* may do what *needed* may."""
-        is_open = needed is Role.VIEWER and (self.settings.is_loopback or self.settings.is_read_public)
+        is_public = self.settings.is_read_public or (self.settings.is_loopback and not self.settings.is_read_private)
+        is_open = needed is Role.VIEWER and is_public
         if not caller.token_id and not is_open:
             raise ApiError(401, "Authorization: a token is needed, as `Authorization: Bearer TOKEN`; make one with "
                                 f"`quantum-trader token new --role {needed.value}`")

@@ -23,7 +23,7 @@ from quantum_trader.app.runs.outside_intents import SizedIn
 from quantum_trader.app.runs.signal_bodies import (
     MOST_SIGNAL_BYTES,
     SignalRefused,
-    fields_of,
+    body_fields,
     secrets_in,
 )
 from quantum_trader.app.runs.signal_inbox import SignalInbox, SignalOutcome, SignalRow, SourceCounts
@@ -182,7 +182,7 @@ class _Signals:
                 "one, and it stands anywhere in the body, such as \"secret\": \"qts_...\""
             )
         return self._taken(source, body, lambda settings: signal_of(
-            fields_of(body, settings.pattern, [*ACTION_WORDS, *map(as_word, settings.actions)]), settings,
+            body_fields(body, settings.pattern, [*ACTION_WORDS, *map(as_word, settings.actions)]), settings,
             self._symbols(),
         ))
 

@@ -36,6 +36,9 @@ def serve_command(
         bool,
         typer.Option("--without-tls", help="Others reach it unencrypted: only where a proxy or a VPN encrypts."),
     ] = False,
+    private_read: Annotated[
+        bool, typer.Option("--private-read", help="Reading needs a token on loopback too: behind a reverse proxy.")
+    ] = False,
     public_read: Annotated[
         bool, typer.Option("--public-read", help="Everybody who reaches it may read; changes still need a token.")
     ] = False,
@@ -66,6 +69,7 @@ def serve_command(
         _wait_for(state)
     access = AccessSettings(
         host=host, port=port, has_tls=tls_cert is not None, names=tuple(name or ()), is_read_public=public_read,
+        is_read_private=private_read,
         ui_origin=_origin(ui_origin),
     )
 

@@ -97,7 +97,7 @@ def try_command(
 ) -> None:
     """Show what a body means with the source's settings; nothing is sent, noted or traded, and no secret is needed."""
     from quantum_trader.app.runs.live_settings import read_folder
-    from quantum_trader.app.runs.signal_bodies import MOST_SIGNAL_BYTES, fields_of, secrets_in
+    from quantum_trader.app.runs.signal_bodies import MOST_SIGNAL_BYTES, body_fields, secrets_in
     from quantum_trader.app.runs.signal_mapping import ACTION_WORDS, as_word, signal_of
     from quantum_trader.app.runs.signal_sources import SourceSettings, read_sources
     from quantum_trader.domain.private_files import read_plain
@@ -109,7 +109,7 @@ def try_command(
         raise ConfigError(f"FILE {body}: cannot be read ({error.strerror})") from None
     settings = read_sources(state).get(name, SourceSettings())
     folder = read_folder(state)
-    fields = fields_of(
+    fields = body_fields(
         secrets_in(content)[1], settings.pattern, [*ACTION_WORDS, *map(as_word, settings.actions)]
     )
     signal = signal_of(fields, settings, folder.symbols if folder is not None else ())

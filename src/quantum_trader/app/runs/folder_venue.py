@@ -7,9 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from quantum_trader.app.process_guard import forget_keys
 from quantum_trader.app.runs.direct import MakeVenue, account_folder
-from quantum_trader.app.runs.live import venue_for
 from quantum_trader.engine.venue_port import ExecutionVenue
 from quantum_trader.venues.binance.keys import Redactor, load_keys, os_keyring
 
@@ -20,6 +18,9 @@ def venue_of(state: Path, *, forget: bool = True) -> tuple[MakeVenue, Redactor]:
     The keys leave the environment of this process, unless it will need them again (not *forget*). ConfigError for a
     folder without an account at a venue, and without its keys.
     """
+    from quantum_trader.app.process_guard import forget_keys
+    from quantum_trader.app.runs.live import venue_for  # with the engine, which a folder on paper needs not
+
     live = account_folder(state).settings()
     keys = load_keys(live.venue, os.environ, os_keyring())
     if forget:

@@ -21,7 +21,7 @@ _MOST_DEPTH: Final = 6
 _MOST_FIELDS: Final = 200
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
-Field = str | int | float | bool | None
+FieldValue = str | int | float | bool | None
 
 
 class SignalRefused(InputError):  # noqa: N818 - an answer to a sender
@@ -38,7 +38,7 @@ def secrets_in(body: bytes) -> tuple[list[str], bytes]:
     return [one.decode("ascii") for one in found], _SECRET.sub(REDACTED.encode(), body)
 
 
-def fields_of(body: bytes, pattern: str, actions: Sequence[str]) -> dict[str, Field]:
+def body_fields(body: bytes, pattern: str, actions: Sequence[str]) -> dict[str, FieldValue]:
     """The fields of *body*: of a JSON object its values by dotted names in small letters, of a text its parts.
 
     Where there is a regular expression *pattern*, its named groups are fields too, and of a text the only ones. The
@@ -89,8 +89,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _flat(found: dict[str, Any]) -> dict[str, Field]:
-    made: dict[str, Field] = {}
+def _flat(found: dict[str, Any]) -> dict[str, FieldValue]:
+    made: dict[str, FieldValue] = {}
     ahead: list[tuple[str, Any]] = list(found.items())
     while ahead:
         name, value = ahead.pop()
@@ -107,16 +107,16 @@ def _flat(found: dict[str, Any]) -> dict[str, Field]:
     return made
 
 
-def _matched(text: str, pattern: str) -> dict[str, Field]:
+def _matched(text: str, pattern: str) -> dict[str, FieldValue]:
     found = re.search(pattern, text, re.IGNORECASE)
     if found is None:
         raise SignalRefused("unreadable", f"body = {brief(text)}: does not match the source's pattern")
     return {name.lower(): value.strip() for name, value in found.groupdict().items() if value is not None}
 
 
-def _parts(text: str, actions: Sequence[str]) -> dict[str, Field]:
+def _parts(text: str, actions: Sequence[str]) -> dict[str, FieldValue]:
     split = r"[,;\n]+" if re.search(r"[,;\n]", text) else r"\s+"
-    made: dict[str, Field] = {}
+    made: dict[str, FieldValue] = {}
     plain = []
     for part in filter(None, (one.strip() for one in re.split(split, text))):
         name, sign, value = part.partition("=")

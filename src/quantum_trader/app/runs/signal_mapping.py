@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from quantum_trader.app.runs.outside_intents import SizedIn
-from quantum_trader.app.runs.signal_bodies import Field, SignalRefused
+from quantum_trader.app.runs.signal_bodies import FieldValue, SignalRefused
 from quantum_trader.app.runs.signal_sources import FIELD_NAMES, SignalAction, SizeRule, SourceSettings
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.errors import InputError, brief
@@ -64,7 +64,7 @@ class OutsideSignal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def signal_of(
-    fields: Mapping[str, Field], settings: SourceSettings, traded: Collection[str]
+    fields: Mapping[str, FieldValue], settings: SourceSettings, traded: Collection[str]
 ) -> OutsideSignal:
     """The signal that *fields* mean for a run that trades the symbols *traded* (empty: not known).
 
@@ -104,11 +104,11 @@ def check_age(signal: OutsideSignal, settings: SourceSettings, now_ns: int) -> N
 class _Body:
     """The fields of one body; those that were looked at are known."""
 
-    def __init__(self, fields: Mapping[str, Field], settings: SourceSettings) -> None:
+    def __init__(self, fields: Mapping[str, FieldValue], settings: SourceSettings) -> None:
         self._fields, self._names = fields, {**FIELD_NAMES, **settings.fields}
         self._read: set[str] = set()
 
-    def find(self, field: str) -> tuple[str, Field]:
+    def find(self, field: str) -> tuple[str, FieldValue]:
         """Name in the body and value of *field*: of the first of its names that has a value; ("", None) without one."""
         for name in map(str.lower, self._names[field]):
             value = self._fields.get(name)
@@ -149,7 +149,7 @@ def as_word(text: str) -> str:
     return re.sub(r"[\s-]+", "_", text.strip().lower())
 
 
-def number_of(name: str, value: Field, below: float = _MOST) -> float:
+def number_of(name: str, value: FieldValue, below: float = _MOST) -> float:
     """The positive number that *value* is or spells. Raises SignalRefused."""
     try:
         found = math.nan if isinstance(value, bool) or value is None else float(value)
