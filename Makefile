@@ -12,7 +12,7 @@ VENUE  ?= paper
 MODEL  ?= trend
 PILOT  ?= bundled
 
-.PHONY: run test test-node test-all pythons bench check docs wheels clean
+.PHONY: run test test-node test-all pythons bench check docs web wheels clean
 
 # Replay the bundled recording (BTC ETH EOS LTC XRP, two years) under the policy in OBSERVE, report, and compare with holding
 # and with each profile enforced. It leaves its state and journal in build/last-run, where the next `make run` starts anew, and
@@ -75,8 +75,16 @@ docs: $(VENV)/.dev
 wheels: $(VENV)/.dev
 	$(BIN)/python tools/make_wheels.py
 
+# Build the dashboard from web/ into the package; needs Node.js, which running it does not.
+web: web/node_modules/.made
+	cd web && npm run --silent build
+
+web/node_modules/.made: web/package.json web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --silent
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info web/node_modules
 
 # The environment, made once for each pyproject.toml and constraints.txt: the core to run, the rest to develop.
 $(VENV)/.core: pyproject.toml constraints.txt

@@ -15,12 +15,14 @@ from starlette.routing import WebSocketRoute
 
 from quantum_trader import __version__
 from quantum_trader.app.api.access import Access, AccessSettings, check_exposure
+from quantum_trader.app.api.candle_endpoints import candle_endpoints
 from quantum_trader.app.api.connections import DeadlineProtocol, end_before_others
 from quantum_trader.app.api.control_endpoints import Control
 from quantum_trader.app.api.endpoints import Endpoint, create_app
 from quantum_trader.app.api.freqtrade.roads import Freqtrade
 from quantum_trader.app.api.freqtrade.socket import SOCKET, MessageSocket
 from quantum_trader.app.api.lab_endpoints import lab_endpoints
+from quantum_trader.app.api.pages import page_routes
 from quantum_trader.app.api.probes import probe_endpoints
 from quantum_trader.app.api.prometheus import metrics_endpoints
 from quantum_trader.app.api.read_endpoints import read_endpoints
@@ -60,6 +62,7 @@ def endpoints_of(
     access = access or Access(AccessSettings(), TokenStore(reader.folder), now_ns)
     return [  # the signals from outside first: /signals/sources is no id of a signal
         *signal_endpoints(reader, access, now_ns), *read_endpoints(reader), *lab_endpoints(reader),
+        *candle_endpoints(reader),
         *Control(reader, stopper).endpoints(),
         *metrics_endpoints(reader), *probe_endpoints(reader),
     ]
@@ -75,6 +78,7 @@ def app_of(folder: Path, access: AccessSettings, now_ns: Callable[[], int] = tim
     app = create_app(TITLE, _ABOUT, endpoints, allowed, __version__)
     app.router.routes.append(WebSocketRoute(PATH, Stream(reader, allowed).serve))
     app.router.routes.append(WebSocketRoute(SOCKET, MessageSocket(freqtrade, allowed).serve))
+    app.router.routes.extend(page_routes())
     return app
 
 

@@ -1,0 +1,68 @@
+// Asks the API. The token stays in this tab: sessionStorage, or memory where that is closed.
+const TOKEN = "quantum-trader-token";
+let kept = null;
+
+export function token() {
+  if (kept === null) {
+    try {
+      kept = sessionStorage.getItem(TOKEN) ?? "";
+    } catch {
+      kept = "";
+    }
+  }
+  return kept;
+}
+
+export function setToken(text) {
+  kept = text.trim();
+  try {
+    if (kept) sessionStorage.setItem(TOKEN, kept);
+    else sessionStorage.removeItem(TOKEN);
+  } catch {
+    // stays in memory
+  }
+}
+
+/** What the server refused, with its HTTP status; 0 where it did not answer. */
+export class Refusal extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** The answer of one road under /api/v1, as JSON. Throws a Refusal. */
+export async function ask(road, { method = "GET", body, signal, as = token() } = {}) {
+  const headers = {};
+  if (as) headers.Authorization = `Bearer ${as}`;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let answer, content;
+  try {
+    answer = await fetch(`/api/v1/${road}`, {
+      method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body),
+      cache: "no-store", credentials: "omit", redirect: "error",
+    });
+    content = await answer.text();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refusal(0, "unreachable", "The server does not answer. Is `quantum-trader serve` still running?");
+  }
+  let read;
+  try {
+    read = JSON.parse(content);
+  } catch {
+    throw new Refusal(answer.status, "no_json", `The server answered ${answer.status} without JSON.`);
+  }
+  if (!answer.ok) throw new Refusal(answer.status, read.error?.code ?? "", read.error?.message ?? `HTTP ${answer.status}`);
+  return read;
+}
+
+/** A road with its parameters; those without a value are left out. */
+export function road(path, values = {}) {
+  const given = Object.entries(values).filter(([, value]) => value !== "" && value !== undefined && value !== null);
+  return given.length ? `${path}?${new URLSearchParams(given)}` : path;
+}
+
+/** One SELECT over the journal: {columns, rows, total}. */
+export const sql = (query, options = {}) => ask("journal/sql", { method: "POST", body: { query, limit: 1000 }, ...options });
