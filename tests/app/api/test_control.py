@@ -171,3 +171,20 @@ def test_a_body_that_is_no_json_is_refused(owner: TestClient, folder: Path, cont
     answer = owner.post("/api/v1/halt", content=content, headers={"Content-Type": "application/json"})
     assert refusal(answer)[0] == 400
     assert asked(folder) == []
+
+
+def test_a_halt_that_cannot_be_put_on_record_is_told_as_the_halt_that_it_is(owner: TestClient, folder: Path) -> None:
+    """The run has it; a change of settings says that the record failed."""
+    (folder / FILE_NAME).mkdir()
+    assert changed(owner, "POST", "halt", WHY)["action"] == "halt"
+    assert asked(folder) == [("halt", "a test", "me over the API")]
+    assert refusal(owner.post("/api/v1/resume", json=WHY))[0] == 503
+
+
+def test_a_line_after_one_that_a_full_disk_cut_short_is_whole(owner: TestClient, folder: Path) -> None:
+    """The short one is lost, and no other."""
+    changed(owner, "POST", "halt", WHY)
+    with (folder / FILE_NAME).open("ab") as file:
+        file.write(b'{"ts_ns":1,"na')
+    changed(owner, "POST", "resume", WHY)
+    assert [one.action for one in ChangeLog(folder).last(10)] == ["POST /api/v1/resume", "POST /api/v1/halt"]

@@ -14,6 +14,7 @@ from quantum_trader.app.api import connections, endpoints
 from quantum_trader.app.api.access import Access, AccessSettings
 from quantum_trader.app.api.connections import DeadlineProtocol
 from quantum_trader.app.api.endpoints import Endpoint, Lane, create_app
+from quantum_trader.app.api.freqtrade.socket import READINGS, MessageSocket
 from quantum_trader.app.api.reader import RunReader
 from quantum_trader.app.api.server import endpoints_of
 from quantum_trader.app.api.stopping import Stopper
@@ -112,3 +113,22 @@ def test_a_connection_without_a_whole_head_is_closed(monkeypatch: pytest.MonkeyP
         await task
 
     asyncio.run(ask())
+
+
+def test_fifty_message_sockets_read_two_at_a_time() -> None:
+    """They leave the machine to the run."""
+    sockets = MessageSocket(None, None)  # type: ignore[arg-type]
+    running: list[int] = []
+    most: list[int] = []
+
+    def read() -> None:
+        running.append(1)
+        most.append(len(running))
+        Event().wait(0.02)
+        running.pop()
+
+    async def ask() -> None:
+        await asyncio.gather(*(sockets._in_thread(read) for _ in range(50)))
+
+    asyncio.run(ask())
+    assert (len(most), max(most)) == (50, READINGS)

@@ -228,3 +228,13 @@ def test_an_unknown_road_and_method_are_answered_in_the_one_format(reading: Test
     """404 and 405."""
     assert refusal(reading.get("/api/v1/nothing"))[:2] == (404, "not_found")
     assert refusal(reading.delete("/api/v1/status"))[:2] == (405, "method_not_allowed")
+
+
+def test_an_answer_of_sql_that_is_too_large_is_refused(client: TestClient) -> None:
+    """Before it is turned into text; the rows that are wanted count, and not those that are left out."""
+    query = {"query": "select repeat('a', 1000000) as text from range(64)"}
+    status, _, message = refusal(client.post("/api/v1/journal/sql", json=query))
+    assert status == 400
+    assert "at most 32" in message
+    few = client.post("/api/v1/journal/sql", json={**query, "limit": 2})
+    assert (few.status_code, few.json()["total"], len(few.json()["rows"])) == (200, 64, 2)

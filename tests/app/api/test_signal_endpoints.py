@@ -320,3 +320,15 @@ def test_the_command_makes_lists_tries_and_revokes_sources(sources: Sources, tmp
     shown = CliRunner().invoke(app, ["source", "list", "--state", str(sources.folder)])
     assert "tv  webhook" in shown.stdout
     assert "accepted 1, duplicates 0" in shown.stdout
+
+
+@pytest.mark.parametrize("field", ["action", "symbol", "quantity", "timestamp"])
+def test_a_token_of_the_api_in_a_wrong_place_is_repeated_nowhere(sources: Sources, field: str) -> None:
+    """Neither in the answer nor in what readers see, by either road."""
+    token = token_of(sources.folder, Role.TRADER)
+    answers = [sources.post(**{field: token})]
+    order = {"id": "a-1", "symbol": "BTCUSDT", "action": "LONG", field if field != "quantity" else "id": token}
+    answers.append(sources.client.post("/api/v1/signals", json=order, headers=bearer(token)))
+    answers.append(sources.client.get("/api/v1/signals/received"))
+    assert [one.status_code >= 400 for one in answers] == [True, True, False], [one.text for one in answers]
+    assert not any(token.lower() in one.text.lower() for one in answers)

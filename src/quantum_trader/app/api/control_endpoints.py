@@ -126,7 +126,7 @@ class Control:
         return [
             self._change(
                 "halt", "Stop new entries until resume; positions are still reduced and closed.", Requested,
-                lambda call: self._ask(Action.HALT, call), WithReason, why, done, lane=Lane.URGENT,
+                lambda call: self._ask(Action.HALT, call), WithReason, why, done, must=False, lane=Lane.URGENT,
             ),
             self._change(
                 "resume", "End a halt, an EMERGENCY or a losing-streak stop.", Requested,
@@ -146,7 +146,8 @@ class Control:
             ),
             self._change(
                 "positions/{symbol}/close", "Ask the running process to close one position.", Closing, self._close,
-                WithReason, why, {"symbol": "BTCUSDT", "intent_id": "PERSON-1551025800000000000"}, lane=Lane.URGENT,
+                WithReason, why, {"symbol": "BTCUSDT", "intent_id": "PERSON-1551025800000000000"},
+                must=False, lane=Lane.URGENT,
             ),
             self._change(
                 "gates", "Change limits, mode or targets of the gates.", dict[str, Any], self._gates, GatesOrder,

@@ -26,6 +26,7 @@ from quantum_trader.lab.metrics.values import WHOLE, MetricValue
 from quantum_trader.live.pilot_metrics import RLv3LiveStatusResponse
 
 _MOST_ROWS: Final = 10_000
+_MOST_ANSWER_MB: Final = 32
 _LAST: Final = "last"
 
 
@@ -229,6 +230,10 @@ def _sql(reader: RunReader, asked: SqlQuery) -> SqlRows:
         limits = f"a query here may take {TIMEOUT_S:g} s and {MEMORY_MB} MB; `quantum-trader journal sql` may have more"
         text = str(error)
         raise ApiError(400, f"{text} ({limits})" if "--" in text else text) from None
+    size = answer.table.slice(0, asked.limit).nbytes
+    if size > _MOST_ANSWER_MB << 20:  # turning it into text would take minutes and many times its memory
+        raise ApiError(400, f"query: its first {asked.limit:,} rows have {size >> 20:,} MB, and an answer here has at "
+                            f"most {_MOST_ANSWER_MB}; ask for fewer columns, shorter texts or a smaller `limit`")
     return SqlRows(
         columns=list(answer.table.column_names), rows=list(answer.rows(asked.limit)), total=answer.table.num_rows
     )

@@ -165,7 +165,7 @@ class _Signals:
 
     # ---- the two roads in --------------------------------------------------------------------------------------------
     def _ordered(self, call: Call) -> TakenSignal:
-        source, body = call.caller.name, call.body
+        source, (_, body) = call.caller.name, secrets_in(call.body)  # a token in a wrong place is repeated nowhere
         return self._taken(source, body, lambda settings: self._signal(body, settings), no_process=409)
 
     def _posted(self, call: Call) -> TakenSignal:

@@ -16,6 +16,7 @@ SECRET_PREFIX: Final = "qts"
 REDACTED: Final = "***"
 MOST_SIGNAL_BYTES: Final = 16 << 10
 _SECRET: Final = re.compile(rb"qts_[0-9a-f]{8}_[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
+_ANY_TOKEN: Final = re.compile(rb"qts?_[0-9a-f]{8}_[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")  # of the API too
 _MOST_SECRETS: Final = 4  # that one body may state
 _MOST_DEPTH: Final = 6
 _MOST_FIELDS: Final = 200
@@ -33,9 +34,9 @@ class SignalRefused(InputError):  # noqa: N818 - an answer to a sender
 
 
 def secrets_in(body: bytes) -> tuple[list[str], bytes]:
-    """The secrets that *body* states wherever they stand, and the body without them."""
+    """The secrets that *body* states wherever they stand, and the body without them and without the API's tokens."""
     found = list(dict.fromkeys(_SECRET.findall(body[:MOST_SIGNAL_BYTES])))[:_MOST_SECRETS]
-    return [one.decode("ascii") for one in found], _SECRET.sub(REDACTED.encode(), body)
+    return [one.decode("ascii") for one in found], _ANY_TOKEN.sub(REDACTED.encode(), body)
 
 
 def body_fields(body: bytes, pattern: str, actions: Sequence[str]) -> dict[str, FieldValue]:

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.app.api.clients import client_of
 from tests.app.api.freqtrade.world import FreqtradeClient, connected, served
 
 from quantum_trader.app.api.freqtrade.words import pair_of
 from quantum_trader.app.api.tokens import Role, TokenStore
 from quantum_trader.app.runs.results import RunFacts
+from quantum_trader.app.runs.state_dir import StateDir
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +157,11 @@ def test_what_is_not_there_is_refused_with_the_reason(client: FreqtradeClient) -
     assert client.strategies()["error"]["code"] == "not_found"
     for changed in (client.stop(), client.start(), client.forceexit("1"), client.forceenter("BTC/USDT:USDT", "long")):
         assert changed["error"]["code"] == "forbidden"
+
+
+@pytest.mark.parametrize("road", ["daily", "weekly", "monthly"])
+def test_a_run_that_has_not_begun_has_no_days(tmp_path: Path, road: str) -> None:
+    """And not those of 1970."""
+    StateDir(tmp_path / "run").close()
+    answer = client_of(tmp_path / "run").get(f"/freqtrade/api/v1/{road}")
+    assert (answer.status_code, answer.json()["data"]) == (200, [])

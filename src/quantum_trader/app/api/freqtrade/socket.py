@@ -28,6 +28,7 @@ SOCKET: Final = f"{PREFIX}/message/ws"
 WHITELIST, ENTRY, EXIT, CANDLE = "whitelist", "entry_fill", "exit_fill", "new_candle"
 _EVERY_S: Final = 1.0
 _MOST_CLIENTS: Final = 50
+READINGS: Final = 2  # at a time, of all clients together
 _MOST_ASKED: Final = 50  # kinds of a subscription
 _POLICY: Final = 1008  # close codes
 _TRY_LATER: Final = 1013
@@ -69,6 +70,7 @@ class MessageSocket:
     def __init__(self, freqtrade: Freqtrade, access: Access) -> None:
         self._freqtrade, self._access = freqtrade, access
         self._clients = 0
+        self._limit = anyio.CapacityLimiter(READINGS)
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one socket until either end closes it."""
@@ -124,7 +126,7 @@ class MessageSocket:
         await _close(socket, _POLICY, "the token was revoked")
 
     async def _in_thread(self, run: Any, *arguments: Any) -> Any:
-        return await anyio.to_thread.run_sync(run, *arguments)
+        return await anyio.to_thread.run_sync(run, *arguments, limiter=self._limit)
 
 
 def _ended(freqtrade: Freqtrade, was: dict[str, Any]) -> dict[str, Any]:

@@ -100,8 +100,9 @@ class TradeResults:
             "count(*) as n from trades where kind = 'trade.closed' group by period order by period"
         )
         made = {date.fromisoformat(str(row["period"])[:10]): (row["made"], row["n"]) for row in found}
-        lines, start = [], self._start()
-        for period in _last(unit, datetime.fromtimestamp(self._view.now_ns() // NS_PER_SECOND, UTC).date(), count):
+        lines, start, now_ns = [], self._start(), self._view.now_ns()
+        newest = datetime.fromtimestamp(now_ns // NS_PER_SECOND, UTC).date()
+        for period in _last(unit, newest, count if now_ns else 0):  # a run that has not begun has no days yet
             profit, trades = made.get(period, (0.0, 0))
             before = start + ordered_sum(one for at, (one, _) in made.items() if at < period)
             lines.append({
