@@ -54,7 +54,7 @@ NO_FIGURES: Final = {
         "checkpoint_age_s": "age of the file", "equity_ns": "time", "result.since_ns": "time",
         "result.peak_ns": "time", "result.trough_ns": "time", "halts[].since_ns": "time", "by_others[].ts_ns": "time",
         "pending_requests[].ts_ns": "time", "models.failed_ns": "time", "models.last_signal_ns": "time",
-        "models.silent_since_ns": "time",
+        "models.silent_since_ns": "time", "positions[].entry_ns": "time",
     },
     "insight": {"window_days": "setting"},
 }

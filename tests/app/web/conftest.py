@@ -83,9 +83,9 @@ def served(folder: Path, access: AccessSettings) -> Iterator[str]:
     thread.join(20)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[playwright.Browser]:
-    """The system's Chromium."""
+    """The system's Chromium, ended with the module: while it is driven, nothing else in this thread runs asyncio."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed here: the dashboard is not tried in a browser")
     with playwright.sync_playwright() as driver:
