@@ -14,12 +14,14 @@ from tests.app.test_status import FINE, NOW, live_folder
 from typer.testing import CliRunner
 
 from quantum_trader.app.cli.main import app
+from quantum_trader.app.runs.model_state import ModelLine, ModelsState
 from quantum_trader.app.runs.state_dir import StateDir
 from quantum_trader.app.runs.status import HaltLine, PositionLine
 from quantum_trader.app.terminal.page_facts import PAGES, PageFacts, read_page
 from quantum_trader.app.terminal.screen import DRAWN, page_document, screen_layout
 from quantum_trader.domain.errors import StateError
 from quantum_trader.journal.lake import journal_of
+from quantum_trader.models.forecasts import Lack
 
 EVIL = "EVIL\x1b[2J\u202e[red]USDT"
 
@@ -121,6 +123,61 @@ def test_hostile_names_reach_the_terminal_as_codes(tmp_path: Path, name: str) ->
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b" not in text
     assert "\u202e" not in text
+    assert "\\x1b[2J\\u202e[red]USDT" in text
+
+
+def test_decisions_and_shadows_are_those_of_the_journal(finished: Path) -> None:
+    """Counts of all signals; each refused one in words; results of refused ones as the journal has them."""
+    lake = journal_of(finished)
+    total = lake.sql("select count(*) as n from decisions").to_pylist()[0]["n"]
+    ended = lake.sql("select count(*) as n, avg(net_bps) as bps from shadows where traded").to_pylist()[0]
+    decisions = read_page(finished, "decisions", NOW).facts
+    assert sum(one["signals"] for one in decisions["counts"]) == total > 0
+    times = [one["ts_ns"] for one in decisions["decisions"]]
+    assert times == sorted(times, reverse=True)
+    shadows = read_page(finished, "shadows", NOW)
+    traded = shadows.facts["by_reason"][0]
+    assert (traded["traded"], traded["shadows"]) == (True, ended["n"])
+    assert traded["mean_bps"] == pytest.approx(ended["bps"])
+    assert f"{ended['bps']:+.1f}" in drawn(shadows)
+    assert "refused" in drawn(read_page(finished, "decisions", NOW))
+
+
+def test_learning_says_what_a_model_lacks(tmp_path: Path) -> None:
+    """As `status` tells it, with the bars known and needed, and why there is no signal."""
+    lack = Lack(model="MyTrend", symbol="BTCUSDT", bars=212, needed=365, interval="1d")
+    state = ModelsState(
+        models=(ModelLine(name="MyTrend", symbols=("BTCUSDT",), lacks=(lack,)),), silent_since_ns=NOW,
+        silence="the models are warming up",
+    )
+    text = drawn(live_page(tmp_path, "learning", models=state, pilot="the pilot observes"))
+    assert "212 of 365 days" in text
+    assert "lacks bars" in text
+    assert "the models are warming up" in text
+    assert "the pilot observes" in text
+
+
+def test_models_show_changes_refusals_and_the_registry(tmp_path: Path) -> None:
+    """With the ids cut, who changed it and why; a hostile reason as codes."""
+    old, new = "a" * 64, "b" * 64
+    change = {"role": "signals", "names": ["MyTrend"], "ids": [new], "before": [old], "alias": "registry:champion",
+              "version": 7, "actor": "anna", "reason": EVIL}
+    refusal = {"role": "signals", "model": "c" * 64, "in_force": [new], "reason": "its file is damaged", "alias": "",
+               "version": 0}
+    facts = {
+        "names": ["MyTrend"], "in_force": {"pilot": "", "signals": [new]}, "changes": [{"ts_ns": NOW, **change}],
+        "refused": [{"ts_ns": NOW, **refusal}],
+        "registry": [{"ts_ns": NOW, "model_id": new, "alias": "champion", "change": "promoted", "actor": "anna",
+                      "reason": "better"}],
+    }
+    page = live_page(tmp_path, "models")
+    assert page.facts.keys() >= facts.keys()
+    text = drawn(msgspec.structs.replace(page, facts={**page.facts, **facts}), 200)
+    assert "bbbbbbbbbbbb…" in text
+    assert "registry:champion version 7" in text
+    assert "its file is damaged" in text
+    assert "promoted" in text
+    assert "\x1b" not in text
     assert "\\x1b[2J\\u202e[red]USDT" in text
 
 

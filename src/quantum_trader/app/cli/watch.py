@@ -19,7 +19,9 @@ app = typer.Typer(add_completion=False)
 def watch(
     state: StateOption,
     page: Annotated[
-        str, typer.Option("--page", metavar="NAME", help="Page to begin with: overview, positions, health.")
+        str,
+        typer.Option("--page", metavar="NAME", help="Page to begin with: overview, positions, decisions, learning, "
+                     "shadows, models, health."),
     ] = "overview",
     once: Annotated[bool, typer.Option("--once", help="Print the page once and end.")] = False,
     as_json: JsonOption = False,

@@ -20,6 +20,7 @@ UNREADABLE: Final = (  # what damaged files, or files of another version, raise 
     QuantumTraderError, OSError, msgspec.MsgspecError, LookupError, TypeError, ValueError, AttributeError,
 )
 _MOST_FILES: Final = 64  # of a folder, that are looked at
+Facts = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -57,13 +58,13 @@ class FolderView:
     def equity(self) -> EquityHistory:
         """The equity over time; empty where it cannot be read."""
         empty = EquityHistory(start_equity=None, points=())
-        return self._tried("equity", lambda: equity_history(self.state, most=MOST_POINTS), empty)
+        return self.tried("equity", lambda: equity_history(self.state, most=MOST_POINTS), empty)
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         """The rows of one SELECT over the journal; none where there is no journal or it cannot be read."""
         if not (self.state / JOURNAL).is_dir():
             return []
-        return self._tried("journal", lambda: self._asked(query), [])
+        return self.tried("journal", lambda: self._asked(query), [])
 
     def _asked(self, query: str) -> list[dict[str, Any]]:
         lake = Lake(self.state / JOURNAL, timeout_s=TIMEOUT_S, memory_mb=MEMORY_MB, threads=1)
@@ -74,7 +75,8 @@ class FolderView:
                 self.damage.append(told)
         return found
 
-    def _tried(self, what: str, read: Callable[[], T], otherwise: T) -> T:
+    def tried(self, what: str, read: Callable[[], T], otherwise: T) -> T:
+        """What *read* gives, or *otherwise* where *what* cannot be read, which is told."""
         try:
             return read()
         except UNREADABLE as error:

@@ -8,20 +8,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from quantum_trader.app.runs.model_state import lacks_of, silence_words, too_small_words
 from quantum_trader.app.runs.run_condition import Condition
 from quantum_trader.app.runs.status import FolderStatus, PositionLine
-from quantum_trader.app.terminal.folder_view import UNREADABLE, FolderView
+from quantum_trader.app.terminal.folder_view import UNREADABLE, Facts, FolderView
+from quantum_trader.app.terminal.signal_facts import (
+    NEWEST,
+    decisions_facts,
+    learning_facts,
+    models_facts,
+    shadows_facts,
+)
 from quantum_trader.domain.enums import Side
 from quantum_trader.domain.errors import StateError
-
-Facts = dict[str, Any]
-MOST_ROWS: Final = 30
-_NEWEST: Final = "order by ts_ns desc, producer desc, seq desc"
 
 
 class PageFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +65,7 @@ def overview_facts(view: FolderView) -> Facts:
     status, history = view.condition().status, view.equity()
     trades = view.rows(
         "select ts_ns, symbol, side, qty, entry_price, exit_price, exit_reason, pnl, r_multiple, model from trades "
-        f"{_NEWEST} limit 1"
+        f"{NEWEST} limit 1"
     )
     return {
         "equity": status.equity, "equity_ns": status.equity_ns, "governor": status.governor,
@@ -127,7 +130,7 @@ def positions_facts(view: FolderView) -> Facts:
 def health_facts(view: FolderView) -> Facts:
     """Problems, ages, lag, queue, requests that wait, damage of the journal."""
     status: FolderStatus = view.condition().status
-    newest = view.rows(f"select ts_ns, kind from events {_NEWEST} limit 1")
+    newest = view.rows(f"select ts_ns, kind from events {NEWEST} limit 1")
     names = (
         "stage", "source", "age_s", "checkpoint_age_s", "last_event_age_s", "lag_s", "queue_fill", "unreconciled_s",
         "in_doubt", "dropped_events", "bus", "direct_actions",
@@ -140,5 +143,6 @@ def health_facts(view: FolderView) -> Facts:
 
 
 PAGES: Final[dict[str, Callable[[FolderView], Facts]]] = {
-    "overview": overview_facts, "positions": positions_facts, "health": health_facts,
+    "overview": overview_facts, "positions": positions_facts, "decisions": decisions_facts, "learning": learning_facts,
+    "shadows": shadows_facts, "models": models_facts, "health": health_facts,
 }

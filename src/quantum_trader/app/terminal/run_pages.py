@@ -9,7 +9,7 @@ from rich.text import Text
 
 from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.report.text_chart import text_curve
-from quantum_trader.app.terminal.page_facts import Facts
+from quantum_trader.app.terminal.folder_view import Facts
 from quantum_trader.app.terminal.parts import (
     line_list,
     name_grid,

@@ -9,13 +9,16 @@ from rich.console import Console, Group, RenderableType
 from rich.layout import Layout
 from rich.text import Text
 
-from quantum_trader.app.terminal.page_facts import PAGES, Facts, PageFacts
+from quantum_trader.app.terminal.folder_view import Facts
+from quantum_trader.app.terminal.page_facts import PAGES, PageFacts
 from quantum_trader.app.terminal.parts import shown_text, utc_text
 from quantum_trader.app.terminal.run_pages import health_page, overview_page, positions_page
+from quantum_trader.app.terminal.signal_pages import decisions_page, models_page, run_learning_page, shadows_page
 
 Drawer = Callable[[Facts, int], RenderableType]
 DRAWN: Final[dict[str, Drawer]] = {
-    "overview": overview_page, "positions": positions_page, "health": health_page,
+    "overview": overview_page, "positions": positions_page, "decisions": decisions_page, "learning": run_learning_page,
+    "shadows": shadows_page, "models": models_page, "health": health_page,
 }
 NAMES: Final = tuple(PAGES)
 _GOOD: Final = frozenset({"running", "finished", "starting"})
