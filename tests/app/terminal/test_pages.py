@@ -14,6 +14,7 @@ from tests.app.test_status import FINE, NOW, live_folder
 from typer.testing import CliRunner
 
 from quantum_trader.app.cli.main import app
+from quantum_trader.app.report.text_chart import text_curve
 from quantum_trader.app.runs.model_state import ModelLine, ModelsState
 from quantum_trader.app.runs.state_dir import StateDir
 from quantum_trader.app.runs.status import HaltLine, PositionLine
@@ -230,3 +231,17 @@ def test_every_page_is_a_json_document_too(finished: Path, name: str) -> None:
     document = json.loads(result.stdout)
     assert (document["page"], document["trouble"]) == (name, [])
     assert document["facts"]["condition"] == "finished"
+
+
+def test_the_curve_stands_between_its_lowest_and_its_highest_value() -> None:
+    """The highest in the first line, the lowest in the last; one value and none are no error."""
+    hours = [1_519_862_400 + 3_600 * hour for hour in range(48)]
+    lines = text_curve(hours, [1_000.0 + hour for hour in range(48)], width=60, height=5).split("\n")
+    assert len(lines) == 6
+    assert lines[0].startswith("1,047 ")
+    assert lines[4].startswith("1,000 ")
+    assert lines[0].rindex("·") > lines[4].rindex("·")
+    assert max(map(len, lines)) <= 60
+    assert lines[5].split() == ["2018-03-01", "2018-03-02"]
+    assert "·" in text_curve(hours[:1], [5.0])
+    assert text_curve([], []) == ""
