@@ -64,6 +64,11 @@ def explained(out: str, _folder: Path) -> bool:
     return ("select " in out and "win_rate@all" in out) or ("Computed by " in out and "Again: quantum-" in out)
 
 
+def watched(out: str, _folder: Path) -> bool:
+    """A page of the terminal's dashboard on the screen, or as a document."""
+    return '"condition": "finished"' in out if out.lstrip().startswith("{") else "Why nothing happens" in out
+
+
 # What a person looks for in the answer of each command.
 LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("trace", "show"): has("tr00000004", "signal", "decision"),
@@ -80,6 +85,7 @@ LOOKED_AT: dict[tuple[str, ...], Callable[[str, Path], bool]] = {
     ("config", "show"): has("start_equity", "profile"),
     ("config", "check"): has("run.toml"),
     ("shadows",): has("all refused"),
+    ("watch",): watched,
     ("metrics", "list"): listed, ("metrics", "show"): has("samples", "value"),
     ("metrics", "compute"): has("metrics, ", "without data"), ("metrics", "explain"): explained,
     ("gates", "advice"): has("thresholds tried"), ("insight",): read,

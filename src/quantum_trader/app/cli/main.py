@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "live": ("live", "app", "Trade on live market data: on paper, on a testnet, or with real money."),
     "keys": ("keys", "app", "API keys: store, show masked, remove."),
     "status": ("operator", "status_app", "State of a run, whether its process is alive or dead."),
+    "watch": ("watch", "app", "A run's dashboard in the terminal, also over SSH."),
     "report": ("report", "app", "Write the HTML report of a run with a state folder."),
     "policy": ("policy", "policy_app", "The rules of the policy, and its answer for given inputs."),
     "profile": ("policy", "profile_app", "Show, compare and check profiles."),

@@ -1,4 +1,4 @@
-"""A price with one trade on it, drawn with letters for a terminal."""
+"""A price with one trade on it, or a curve alone, drawn with letters for a terminal."""
 
 from __future__ import annotations
 
@@ -67,6 +67,27 @@ def text_chart(seconds: Sequence[int], price: Sequence[float], one: ChartTrade, 
     entry = f"{LONG} entry, long" if one.sign > 0 else f"{SHORT} entry, short"
     lines.append(" " * labels + f"{PRICE} price   {entry}   {won}" + (f"   {STOP} first stop" if one.stop else ""))
     return "\n".join(lines)
+
+
+def text_curve(seconds: Sequence[int], values: Sequence[float], width: int = 88, height: int = HEIGHT) -> str:
+    """*values* at *seconds* (since 1970, ascending) in *height* lines of *width* letters, and a line of dates below.
+
+    Empty where there is no value.
+    """
+    if not values:
+        return ""
+    low, high = float(min(values)), float(max(values))
+    labels = max(len(axis_price(low)), len(axis_price(high))) + 1
+    room = max(width - labels, 10)
+    grid = _Grid([[" "] * room for _ in range(max(height, 2))], min(seconds), max(seconds), low, high)
+    for second, value in _thinned(grid, seconds, values):
+        grid.put(second, value, PRICE)
+    marked = {0: axis_price(high), len(grid.cells) - 1: axis_price(low)}
+    lines = [
+        marked.get(number, "").rjust(labels - 1) + " " + "".join(row).rstrip() for number, row in enumerate(grid.cells)
+    ]
+    left, right = (from_ns(second * NS_PER_SECOND).date().isoformat() for second in (grid.first, grid.last))
+    return "\n".join([*lines, " " * labels + left + right.rjust(room - len(left))])
 
 
 def _thinned(grid: _Grid, seconds: Sequence[int], price: Sequence[float]) -> list[tuple[float, float]]:

@@ -1,0 +1,147 @@
+"""The pages about the run itself, drawn: overview, positions, health."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from quantum_trader.app.report import formats as fmt
+from quantum_trader.app.report.text_chart import text_curve
+from quantum_trader.app.terminal.folder_view import Facts
+from quantum_trader.app.terminal.parts import (
+    line_list,
+    name_grid,
+    number_text,
+    row_table,
+    seconds_text,
+    shown_text,
+    signed_text,
+    utc_text,
+)
+from quantum_trader.domain.clock import NS_PER_SECOND
+
+_CHART_LINES: Final = 8
+_CHART_WIDTH: Final = 110
+_NO_STOP: Final = "NO STOP at the venue"
+_POSITION_COLUMNS: Final = (
+    ("symbol", False), ("side", False), ("quantity", True), ("entry", True), ("last", True), ("stop", True),
+    ("to the stop", True), ("USDT", True), ("R", True),
+)
+
+
+def overview_page(facts: Facts, width: int) -> RenderableType:
+    """State, equity with its curve, halts, positions, the last trade, why nothing happens."""
+    curve = facts["curve"]
+    seconds = [ts // NS_PER_SECOND for ts in curve["ts_ns"]]
+    drawn = text_curve(seconds, curve["equity"], min(width - 2, _CHART_WIDTH), _CHART_LINES)
+    told = f"{drawn}\nequity in USDT, transfers left out" if drawn else "no equity over time yet"
+    chart = Text(told, style="blue" if drawn else "dim")
+    quiet = line_list("Why nothing happens", facts["why_quiet"], "nothing keeps the run from its next trade")
+    problems = [line_list("Problems", facts["problems"], "none", "bold red")] if facts["problems"] else []
+    return Group(
+        *problems, name_grid(_account_rows(facts)), chart, _halts(facts), _positions(facts, short=True),
+        name_grid([("last trade", _last_trade(facts))]), quiet,
+    )
+
+
+def _account_rows(facts: Facts) -> list[tuple[str, object]]:
+    result, governor = facts["result"], facts["governor"]
+    worth = f"{fmt.money(facts['equity'])} USDT at {utc_text(facts['equity_ns'])}"
+    rows: list[tuple[str, object]] = [
+        ("equity", Text(worth, style="bold") if facts["equity"] is not None else "not known yet"),
+    ]
+    if result:
+        moved = f", {fmt.signed_money(result['moved'])} USDT paid in or out left out" if result["moved"] else ""
+        rows += [
+            ("profit", signed_text(f"{fmt.signed_money(result['profit'])} USDT ({fmt.percent(result['return_pct'])}) "
+                                   f"since {utc_text(result['since_ns'])}{moved}")),
+            ("drawdown", signed_text(f"{fmt.percent(result['drawdown_pct'])} now, deepest "
+                                     f"{fmt.percent(result['deepest_drawdown_pct'])}")),
+        ]
+    style = "" if governor in (None, "NORMAL") else "bold red"
+    return [*rows, ("governor", shown_text(governor or "not known yet", style))]
+
+
+def _halts(facts: Facts) -> RenderableType:
+    lines = [
+        f"{fmt.words(one['kind'])}: {one['reason']}; since {utc_text(one['since_ns'])}; ends: {one['exit_path']}"
+        for one in facts["halts"]
+    ]
+    return line_list("Halts in force", lines, "none", "bold red")
+
+
+def _positions(facts: Facts, *, short: bool) -> RenderableType:
+    more = () if short else (("liquidation", True), ("leverage", True), ("fees USDT", True), ("funding USDT", True),
+                             ("entered", False), ("model", False))
+    rows = [[*_position(one), *([] if short else _position_rest(one))] for one in facts["positions"]]
+    return row_table(f"Open positions: {len(rows)}", (*_POSITION_COLUMNS, *more), rows, "none")
+
+
+def _position(one: Facts) -> list[object]:
+    whose = "" if one["traded"] else " (not this run's)"
+    stopped = one["protected"] and one["stop"]
+    return [
+        f"{one['symbol']}{whose}", one["side"], number_text(one["qty"]), fmt.price(one["entry_price"]),
+        fmt.price(one["mark_price"]) if one["mark_price"] else fmt.UNKNOWN,
+        fmt.price(one["stop"]) if stopped else Text(_NO_STOP, style="bold red"),
+        fmt.percent(one["stop_distance_pct"]) if one["stop_distance_pct"] is not None else fmt.UNKNOWN,
+        signed_text(fmt.signed_money(one["unrealised_usdt"])), signed_text(fmt.multiple(one["unrealised_r"])),
+    ]
+
+
+def _position_rest(one: Facts) -> list[object]:
+    return [
+        fmt.price(one["liquidation_price"]) if one["liquidation_price"] else fmt.UNKNOWN,
+        f"{one['leverage']:g}x" if one["leverage"] else fmt.UNKNOWN, fmt.money(one["fees"]),
+        fmt.signed_money(one["funding"]), utc_text(one["entry_ns"]), one["model"] or fmt.UNKNOWN,
+    ]
+
+
+def _last_trade(facts: Facts) -> Text:
+    one = facts["last_trade"]
+    if one is None:
+        return Text("none yet", style="dim")
+    told = (
+        f"{utc_text(one['ts_ns'])}: {one['symbol']} {one['side']} closed by {fmt.words(str(one['exit_reason']))}, "
+        f"{fmt.signed_money(one['pnl'])} USDT, {fmt.multiple(one['r_multiple'])}"
+    )
+    return shown_text(told, "red" if (one["pnl"] or 0.0) < 0.0 else "green")
+
+
+def positions_page(facts: Facts, width: int) -> RenderableType:
+    """Positions with everything known of them, and the orders at the venue."""
+    orders = [
+        [one["symbol"], fmt.words(one["purpose"]) if one["purpose"] else "another trader's", number_text(one["qty"]),
+         fmt.price(one["price"]) if one["price"] else fmt.UNKNOWN, "yes" if one["resting"] else "not acknowledged",
+         one["client_order_id"]]
+        for one in facts["orders"]
+    ]
+    columns = (("symbol", False), ("for", False), ("quantity", True), ("at", True), ("resting", False), ("id", False))
+    others = [f"{utc_text(one['ts_ns'])}: {one['text']}" for one in facts["by_others"]]
+    return Group(
+        _positions(facts, short=width < 130), row_table(f"Orders: {len(orders)}", columns, orders, "none"),
+        line_list("Done by others on the account", others, "nothing"),
+    )
+
+
+def health_page(facts: Facts, width: int) -> RenderableType:
+    """Problems with their remedies, ages, lag, queue, and damage."""
+    newest, fill = facts["newest_record"], facts["queue_fill"]
+    grid = name_grid([
+        ("stage", facts["stage"] or fmt.UNKNOWN), ("figures from", facts["source"]),
+        ("their age", seconds_text(facts["age_s"])), ("checkpoint's age", seconds_text(facts["checkpoint_age_s"])),
+        ("last account event", f"{seconds_text(facts['last_event_age_s'])} before the status"),
+        ("lag of decisions", seconds_text(facts["lag_s"])), ("fullest queue", fmt.share(fill)),
+        ("books matched", f"{seconds_text(facts['unreconciled_s'])} before the status"),
+        ("orders in doubt", fmt.count(facts["in_doubt"])), ("events lost", fmt.count(facts["dropped_events"])),
+        ("bus", facts["bus"] or "fine"), ("steps by command", fmt.count(facts["direct_actions"])),
+        ("newest record", f"{utc_text(newest['ts_ns'])} {newest['kind']}" if newest else "none"),
+    ])
+    waiting = [f"{one['action']} by {one['actor']}: {one['reason']}" for one in facts["pending_requests"]]
+    return Group(
+        line_list("Problems", facts["problems"], "none", "bold red"), grid,
+        line_list("Requests that wait", waiting, "none"),
+        line_list("Damage of the journal", facts["journal_damage"], "none found", "bold red"),
+    )
