@@ -15,7 +15,7 @@ from quantum_trader.app.runs.flatten import FlattenResult
 from quantum_trader.app.runs.live_settings import FOLDER_FILE, LiveFolder, LiveMode, TriggerOn
 from quantum_trader.app.runs.operator_requests import FILE_NAME, Action, OperatorRequest
 from quantum_trader.app.runs.state_dir import StateDir
-from quantum_trader.app.runs.status import DIRECT_FILE
+from quantum_trader.app.runs.status import DIRECT_FILE, LiveStatus, PositionLine, write_status
 
 ASKED = OperatorRequest(action=Action.FLATTEN, reason="a test", actor="me", ts_ns=1)
 
@@ -102,6 +102,47 @@ def test_one_who_closes_everything_already_is_not_killed(
         time.sleep(0.2)
     assert stopper.progress().state == "running"
     held.close()
+    assert (ended(stopper).state, closed) == ("done", [live])
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_process_that_stops_in_the_middle_of_closing_is_closed_for(
+    live: Path, closed: list[Path], monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """It has taken the request, then hangs or dies with a position open: what is left is closed from here."""
+    held = StateDir(live)
+    monkeypatch.setattr(stopping, "kill_holder", lambda _: 0 if ends else (held.close(), 4711)[1])
+    line = PositionLine(symbol="BTCUSDT", side="LONG", qty=1.0, entry_price=100.0)
+    status = LiveStatus(
+        written_ns=1, pid=4711, started_ns=1, mode="TESTNET", endpoint="testnet", equity_ns=1, positions=(line,)
+    )
+    write_status(live, status)
+    stopper = Stopper(live)
+    stopper.start(ASKED, hangs_s=0.6)
+    time.sleep(0.3)
+    write_status(live, msgspec.structs.replace(status, written_ns=2, operator_taken=1))
+    if ends:
+        time.sleep(0.5)
+        held.close()
+    told = ended(stopper)
+    said = " ".join(one.text for one in told.steps)
+    assert "the process has taken the request" in said
+    assert ("the process ended with positions in BTCUSDT" if ends else "while it closed: it hangs") in said
+    assert (told.state, told.flat, closed) == ("done", True, [live])
+
+
+def test_a_process_that_lives_and_takes_no_request_is_not_waited_for_all_the_time(
+    live: Path, closed: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the deadline is left to close everything from here."""
+    held = StateDir(live)
+    monkeypatch.setattr(stopping, "kill_holder", lambda _: (held.close(), 4711)[1])
+    status = LiveStatus(written_ns=1, pid=4711, started_ns=1, mode="TESTNET", endpoint="testnet")
+    stopper = Stopper(live)
+    stopper.start(ASKED, hangs_s=60.0, deadline_s=2.0)
+    for number in range(2, 6):
+        write_status(live, msgspec.structs.replace(status, written_ns=number))
+        time.sleep(0.1)
     assert (ended(stopper).state, closed) == ("done", [live])
 
 

@@ -133,8 +133,10 @@ class Stopper:
             taken, refused = _taken(self._folder), self._asked(request)
             if not refused and not self._is_live():
                 return None, "the replay was asked, and closes everything at its next bar"
-            if not refused and self._waits(taken, hangs_s, ends_s):
-                return self._watched(ends_s)
+            if not refused and self._waits(taken, hangs_s, time.monotonic() + deadline_s / 2.0):
+                closed = self._watched(hangs_s, ends_s)
+                if closed is not None:
+                    return closed
             if not self._is_at_venue():
                 return False, refused or "the process takes no request; end it with kill, its positions are on paper"
             self._kill()
@@ -160,8 +162,8 @@ class Stopper:
         return ""
 
     def _waits(self, taken: int, hangs_s: float, ends_s: float) -> bool:
-        """Wait until the process has taken the request; False where it hangs, or is gone."""
-        seen, since_s = _written(self._folder), time.monotonic()
+        """Wait until the process has taken the request; False where it hangs, or is gone, or does not take it."""
+        life = _Life(self._folder, hangs_s)
         while time.monotonic() < ends_s:
             if _taken(self._folder) > taken:
                 self._say("the process has taken the request")
@@ -169,23 +171,27 @@ class Stopper:
             if not is_alive(self._folder):
                 self._say("the process is gone")
                 return False
-            if (written := _written(self._folder)) != seen:
-                seen, since_s = written, time.monotonic()
-            if time.monotonic() - since_s >= hangs_s:
+            if life.hangs():
                 self._say(f"the process has written no status for {hangs_s:g} s and takes no request: it hangs")
                 return False
             time.sleep(_POLL_S)
+        self._say("the process lives and takes no request")
         return False
 
-    def _watched(self, ends_s: float) -> tuple[bool, str]:
-        """Watch the process close everything."""
+    def _watched(self, hangs_s: float, ends_s: float) -> tuple[bool, str] | None:
+        """Watch the process close everything; None where it hangs or ends meanwhile, and the rest is to be closed."""
+        life, held = _Life(self._folder, hangs_s), [""]
         while time.monotonic() < ends_s:
             status = folder_status(self._folder, self._now_ns())
             held = [one.symbol for one in status.positions if one.traded]
             if not held and status.source == _FROM_FILE:  # a checkpoint is older than the request
                 return True, "flat: the process has closed everything; new entries are halted until resume"
             if not status.alive:
-                return False, f"the process ended with positions in {', '.join(held) or 'unknown'}; stop once more"
+                self._say(f"the process ended with positions in {', '.join(held) or 'unknown'}")
+                return None
+            if life.hangs():
+                self._say(f"the process has written no status for {hangs_s:g} s while it closed: it hangs")
+                return None
             time.sleep(_POLL_S)
         return False, f"not flat in time: {', '.join(held) or 'positions unknown'} still open; stop once more"
 
@@ -225,6 +231,20 @@ class Stopper:
 
     def _say(self, text: str) -> None:
         self._steps.append(StopStep(ts_ns=self._now_ns(), text=text))
+
+
+class _Life:
+    """Tells whether a process has shown no sign of life for *hangs_s* seconds."""
+
+    def __init__(self, folder: Path, hangs_s: float) -> None:
+        self._folder, self._hangs_s = folder, hangs_s
+        self._seen, self._since_s = _written(folder), time.monotonic()
+
+    def hangs(self) -> bool:
+        """Whether nothing has changed for so long."""
+        if (written := _written(self._folder)) != self._seen:
+            self._seen, self._since_s = written, time.monotonic()
+        return time.monotonic() - self._since_s >= self._hangs_s
 
 
 def _taken(folder: Path) -> int:
