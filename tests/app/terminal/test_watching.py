@@ -44,9 +44,10 @@ def watching(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, list[
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
     termios.tcsetwinsize(ours, (40, 120))
+    environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}  # they would win
     process = subprocess.Popen(
         [sys.executable, "-m", "quantum_trader", "watch", "--state", str(folder)], stdin=theirs, stdout=theirs,
-        stderr=theirs, env={**os.environ, "TERM": "xterm-256color"}, start_new_session=True,
+        stderr=theirs, env={**environ, "TERM": "xterm-256color"}, start_new_session=True,
     )
     try:
         yield process, ours, before
