@@ -248,8 +248,9 @@ class _Life:
 
 
 def _taken(folder: Path) -> int:
+    """How many requests the process has taken; 0 before its first status, which says so too."""
     status = read_status(folder)
-    return status.operator_taken if status is not None else -1
+    return status.operator_taken if status is not None else 0
 
 
 def _written(folder: Path) -> tuple[int, int]:
