@@ -187,7 +187,7 @@ def _metrics(reader: RunReader, day: str) -> MetricValues:
     catalogue = load_catalogue()
     computer = MetricsComputer(reader.folder, catalogue)
     if day == _LAST:
-        day = max(computer.days(), default=day)
+        day = computer.last_day() or day
     _check_day(day, computer)
     snapshot = computer.compute() if day == WHOLE else computer.day(day)
     return MetricValues(day=day, values=[_row(one, catalogue) for one in snapshot if one.key.day == day])
@@ -208,7 +208,7 @@ def _explained(reader: RunReader, call: Call) -> MetricExplained:
     day = call.query.day
     if day == _LAST:
         reader.lake()
-        day = max(MetricsComputer(reader.folder, catalogue).days(), default=WHOLE)
+        day = MetricsComputer(reader.folder, catalogue).last_day() or WHOLE
     return MetricExplained(metric=found, sql=standalone_query(catalogue, found.id, day, {}))
 
 

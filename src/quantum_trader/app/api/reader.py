@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -21,7 +21,6 @@ STATUS_S: Final = 0.5  # how old a status may be that is answered
 TIMEOUT_S: Final = 30.0  # of one query
 MEMORY_MB: Final = 512
 MOST_ROWS: Final = 1_000
-T = TypeVar("T")
 
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +63,7 @@ class RunReader:
         return folder_status(self.folder, self._now_ns())
 
     def lake(self) -> Lake:
-        """The journal, each query bounded as those of ``journal sql``. ApiError where there is none yet."""
+        """The journal, each query bounded by TIMEOUT_S and MEMORY_MB. ApiError where there is none yet."""
         if not (self.folder / JOURNAL).is_dir():
             raise ApiError(404, f"{self.folder.name}: has no journal yet")
         return Lake(self.folder / JOURNAL, timeout_s=TIMEOUT_S, memory_mb=MEMORY_MB, threads=1)

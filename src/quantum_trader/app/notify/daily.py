@@ -39,7 +39,7 @@ def alarms_of(state: Path, now_ns: int, catalogue: Catalogue | None = None) -> l
     catalogue, told = catalogue if catalogue is not None else load_catalogue(), _Collector()
     try:
         computer = MetricsComputer(state, catalogue)
-        day = max(computer.days(), default="")
+        day = computer.last_day()
         if day:
             AlertDesk(state, catalogue, [told]).tell(broken_rules(computer.day(day), day), now_ns)
     except (QuantumTraderError, OSError):
