@@ -236,8 +236,9 @@ def test_documented_commands_answer_with_what_they_promise(place: str, line: str
     _, _, path = leaf(words)
     if path == ("run",) and "--from" not in words:
         words += DAYS
-    if path != ("run",) and "--state" in words and "my-run" in words:
-        shutil.copytree(folder / "build" / "last-run", folder / "my-run")
+    if path != ("run",):
+        for name in {"my-run", "my-live"} & set(words):
+            shutil.copytree(folder / "build" / "last-run", folder / name)
     for name in re.findall(r"(\w+)\.py:\w+", line):
         CliRunner().invoke(app, ["model", "new", name])
     text = (ROOT / place).read_text()
