@@ -19,7 +19,7 @@ from quantum_trader.app.report.comparison import (
     stop_sentences,
     trade_title,
 )
-from quantum_trader.app.report.html import card, cells_table, framed, key_of, page_of, section
+from quantum_trader.app.report.page_parts import card, cells_table, framed, key_of, page_of, section
 from quantum_trader.app.report.trade_charts import ChartTrade, legend, trade_chart
 from quantum_trader.app.runs.comparison import HOLD
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -22,7 +22,6 @@ from quantum_trader.app.report.gates import GATE_COLUMNS, gate_cells, gates_note
 from quantum_trader.app.report.metric_ids import (
     EDGES,
     EVIDENCE,
-    EXPLAIN,
     GATE_MONEY,
     GATES,
     POLICY_GROUP,
@@ -32,8 +31,20 @@ from quantum_trader.app.report.metric_ids import (
     TRADES,
     by_heading,
 )
+from quantum_trader.app.report.page_parts import (
+    METRICS_NOTE,
+    Column,
+    Row,
+    card,
+    cells_table,
+    framed,
+    html_table,
+    key_of,
+    page_of,
+    section,
+)
 from quantum_trader.app.report.pilot import pilot_lines
-from quantum_trader.app.report.style import SCRIPT, STYLE
+from quantum_trader.app.report.run_insight import run_insight_part
 from quantum_trader.app.report.trade_charts import legend, trade_sections
 from quantum_trader.app.report.words import words
 from quantum_trader.policy.evidence import verdict_of
@@ -43,7 +54,6 @@ _FULL_COLOUR_PCT: Final = 10.0  # a month of this size has the strongest colour
 _MAX_HALTS: Final = 60
 _LOG_ABOVE: Final = 8.0  # a curve that spans more than this factor is drawn logarithmically
 _MAX_BARS: Final = 16
-_LONG_CELL: Final = 30  # characters above which the text of a cell is wrapped
 
 _WORTH: Final = {
     "not enough evidence": "There are too few blocked signals to say whether blocking them helps.",
@@ -56,11 +66,6 @@ INTERVAL_NOTE: Final = (  # under the results of blocked signals, and under the 
     "All intervals here are made alike: 95 % hold the true average, however often they are read. They rest on whole "
     "blocks of time and are renewed at 30, 45, 68, ... closed trades. A switch is judged by the signals that it alone "
     "would have blocked, so all together can be decided where each by itself is not."
-)
-
-METRICS_NOTE: Final = (
-    f"<p>Cards and headings show the id of their metric under the pointer; <code>{EXPLAIN}</code> prints how it is "
-    "computed. <code>metric_ids</code> in the report's JSON has the ids of all figures.</p>"
 )
 
 NO_SHADOWS: Final = (
@@ -100,10 +105,6 @@ _OF_POSITIONS: Final = by_heading(
     POSITION, quantity="qty", entry="entry_price", last="mark_price", stop="stop_price", unrealised="unrealised"
 )
 
-Row = dict[str, Any]
-Column = tuple[str, Callable[[Row], str], bool]  # heading, cell, whether its sign is coloured
-
-
 def html_report(report: Row) -> str:
     """Render *report* (what ``build_report`` made, or a ``report.json`` read back) as one HTML page."""
     sections = [
@@ -118,73 +119,6 @@ def html_report(report: Row) -> str:
     data = report["data"]
     title = f"Quantum Trader · {', '.join(data['symbols'][:4])} · {fmt.day(data['first'])} to {fmt.day(data['last'])}"
     return page_of(title, sections, report)
-
-
-def page_of(title: str, sections: Sequence[str], report: Row) -> str:
-    """The whole page around *sections*, with the values that its script needs from *report*."""
-    values = {k: v for k, v in report["curves"].items() if k != "policy_bands"}
-    values |= {"prices": report.get("prices", {}), "trades": report.get("closed_trades", {})}
-    curves = msgspec.json.encode(values).decode()
-    curves = curves.replace("</", "<\\/")  # a symbol's name must not end the script element
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>{''.join(sections)}</main>"
-        f'<script type="application/json" id="curves">{curves}</script>'
-        f"<script>{SCRIPT}</script></body></html>\n"
-    )
-
-
-def section(title: str, *content: str, note: str = "") -> str:
-    """A part of the page below its heading and an optional *note*."""
-    lead = f"<p>{escape(note)}</p>" if note else ""
-    return f"<section><h2>{escape(title)}</h2>{lead}{''.join(content)}</section>"
-
-
-def html_table(
-    rows: Sequence[Row], columns: Sequence[Column], empty: str = "None.", metrics: Mapping[str, str] | None = None
-) -> str:
-    """A table of *rows* that scrolls by itself where the screen is narrower; *empty* where there are none.
-
-    *metrics*: the metrics' ids of columns, by their headings.
-    """
-    if not rows:
-        return f"<p>{escape(empty)}</p>"
-    ids = metrics or {}
-    heads = "".join(f"<th{metric_mark(ids.get(name, ''))}>{escape(name)}</th>" for name, _, _ in columns)
-    body = "".join(
-        "<tr>" + "".join(_cell(cell(row), coloured) for _, cell, coloured in columns) + "</tr>" for row in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def cells_table(
-    names: Sequence[str], rows: Sequence[Sequence[str]], signed: Sequence[str] = (),
-    metrics: Mapping[str, str] | None = None,
-) -> str:
-    """A table of *rows* that already are cells, below the headings *names*; the *signed* columns are coloured."""
-    columns: list[Column] = [(name, _cell_of(name), name in signed) for name in names]
-    return html_table([dict(zip(names, row, strict=True)) for row in rows], columns, metrics=metrics)
-
-
-def metric_mark(metric: str) -> str:
-    """The attributes that name the *metric* of a figure; nothing where it has none."""
-    return f' data-metric="{escape(metric)}" title="metric {escape(metric)}"' if metric else ""
-
-
-def _cell_of(name: str) -> Callable[[Row], str]:
-    return lambda row: str(row[name])
-
-
-def _cell(text: str, coloured: bool) -> str:
-    style = _sign_style(text) if coloured else "text" if len(text) > _LONG_CELL else ""
-    return f'<td class="{style}">{escape(text)}</td>' if style else f"<td>{escape(text)}</td>"
-
-
-def _sign_style(text: str) -> str:
-    if text.startswith("-"):
-        return "bad"
-    return "good" if text.startswith("+") and any(character in "123456789" for character in text) else ""
 
 
 # ---- the top ---------------------------------------------------------------------------------------------------------
@@ -204,20 +138,8 @@ def _header(report: Row) -> str:
 
 def _insight(report: Row) -> str:
     """The insight that the run ended with; a report of an older program has none."""
-    from quantum_trader.app.report.run_insight import run_insight_part  # which builds its page with this module
-
     found = report.get("insight")
     return run_insight_part(found, report.get("run", {}).get("state_dir", "")) if found else ""
-
-
-def card(name: str, value: str, more: str, coloured: bool = False, metric: str = "") -> str:
-    """One figure of the top of the page, with the id of its *metric*."""
-    style = f" {_sign_style(value)}" if coloured else ""
-    return (
-        f'<div class="card"{metric_mark(metric)}><div class="name">{escape(name)}</div>'
-        f'<div class="value{style}">{escape(value)}</div>'
-        f'<div class="more">{escape(more)}</div></div>'
-    )
 
 
 def _cards(report: Row) -> str:
@@ -250,21 +172,6 @@ def _span(summary: Row) -> str:
 # ---- charts over time ------------------------------------------------------------------------------------------------
 def _bars(title: str, rows: Sequence[tuple[str, float, str]], style: str = "bar") -> str:
     return both(lambda size: bar_rows(title, rows, style, size))
-
-
-def framed(svg: str, names: dict[str, str]) -> str:
-    """A time chart with a crosshair that shows the curves of *names*: key of the values, and its word."""
-    return (
-        f'<div class="frame" data-lines="{escape(msgspec.json.encode(names).decode())}">{svg}'
-        '<div class="cross"></div><div class="tip"></div></div>'
-    )
-
-
-def key_of(*entries: tuple[str, str]) -> str:
-    """A legend: colour and name of each curve."""
-    return '<div class="key">' + "".join(
-        f'<span><i style="background:var(--{colour})"></i>{escape(name)}</span>' for colour, name in entries
-    ) + "</div>"
 
 
 def _equity(report: Row) -> str:

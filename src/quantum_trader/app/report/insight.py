@@ -17,7 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from quantum_trader.app.report.html import cells_table, section
+from quantum_trader.app.report.page_parts import cells_table, section
 from quantum_trader.app.report.style import STYLE
 from quantum_trader.app.report.words import words
 from quantum_trader.lab.insights.daily_insight import DailyInsight, InsightFigure, InsightTable

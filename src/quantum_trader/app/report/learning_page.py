@@ -7,7 +7,6 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from quantum_trader.app.report.charts import Size, bar_rows, both, svg
-from quantum_trader.app.report.html import card, cells_table, page_of, section
 from quantum_trader.app.report.learning import (
     FOLD_COLUMNS,
     IMPORTANCE_COLUMNS,
@@ -22,6 +21,7 @@ from quantum_trader.app.report.learning import (
     score_words,
     together_cells,
 )
+from quantum_trader.app.report.page_parts import card, cells_table, page_of, section
 from quantum_trader.domain.clock import iso
 
 if TYPE_CHECKING:

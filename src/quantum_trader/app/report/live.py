@@ -17,22 +17,15 @@ from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.report.charts import Line, both, time_chart
 from quantum_trader.app.report.data import grouped, r_histogram, trade_statistics
 from quantum_trader.app.report.html import (
-    METRICS_NOTE,
-    Row,
-    card,
-    framed,
     halts_section,
-    html_table,
-    key_of,
-    page_of,
     results_section,
-    section,
     signals_section,
     trade_table,
     trades_on_prices,
 )
 from quantum_trader.app.report.metric_ids import LIVE, RUN, STATUS, metric_ids
 from quantum_trader.app.report.no_trades import silence_sentence
+from quantum_trader.app.report.page_parts import METRICS_NOTE, Row, card, framed, html_table, key_of, page_of, section
 from quantum_trader.app.report.trade_charts import chart_trades, price_lines
 from quantum_trader.app.report.trades import RECORDS, SourcedTrade, recorded_closes, recorded_trades
 from quantum_trader.app.runs.live_history import history_of

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quantum_trader.app.report import formats as fmt
-from quantum_trader.app.report.html import Row
+from quantum_trader.app.report.page_parts import Row
 from quantum_trader.app.report.words import words
 from quantum_trader.app.runs.model_facts import ModelFacts, missed
 from quantum_trader.app.runs.model_state import lack_words

@@ -10,7 +10,7 @@ import msgspec
 
 from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.report.charts import Line, bar_rows, both
-from quantum_trader.app.report.html import card, cells_table, framed, key_of, page_of, section
+from quantum_trader.app.report.page_parts import card, cells_table, framed, key_of, page_of, section
 from quantum_trader.app.report.pilot_charts import fan_chart, fold_chart, mix_chart
 from quantum_trader.app.report.pilot_evaluation import (
     DIFFER_COLUMNS,

@@ -21,9 +21,10 @@ from quantum_trader.app.report.edges import (
 )
 from quantum_trader.app.report.gate_money import MONEY_COLUMNS, MONEY_TITLE, money_cells
 from quantum_trader.app.report.gates import GATE_COLUMNS, gate_cells, gates_note, gates_title
-from quantum_trader.app.report.html import INTERVAL_NOTE, NO_SHADOWS, Row, worth_of_blocking
+from quantum_trader.app.report.html import INTERVAL_NOTE, NO_SHADOWS, worth_of_blocking
 from quantum_trader.app.report.metric_ids import EXPLAIN
 from quantum_trader.app.report.models import models_view
+from quantum_trader.app.report.page_parts import Row
 from quantum_trader.app.report.pilot import pilot_lines
 from quantum_trader.app.report.run_insight import run_insight_view
 
