@@ -19,7 +19,8 @@ from quantum_trader.app.runs.model_state import ModelLine, ModelsState
 from quantum_trader.app.runs.state_dir import StateDir
 from quantum_trader.app.runs.status import HaltLine, PositionLine
 from quantum_trader.app.terminal.page_facts import PAGES, PageFacts, read_page
-from quantum_trader.app.terminal.screen import DRAWN, page_document, screen_layout
+from quantum_trader.app.terminal.place import Place, Seen
+from quantum_trader.app.terminal.screen import DRAWN, drawn_page, page_document, screen_layout
 from quantum_trader.domain.errors import StateError
 from quantum_trader.journal.lake import journal_of
 from quantum_trader.models.forecasts import Lack
@@ -120,7 +121,10 @@ def test_hostile_names_reach_the_terminal_as_codes(tmp_path: Path, name: str) ->
     page = live_page(tmp_path, name, positions=(line,), halts=(halt,), bus=EVIL, entries_halted=EVIL)
     console = Console(file=io.StringIO(), width=200, height=60)
     console.print(page_document(page, 200))
-    console.print(screen_layout(name, page, EVIL, 200))
+    place = Place(page=name)
+    whole = drawn_page(console, page, EVIL, place)
+    seen = Seen(rows=whole.rows, lines=len(whole.lines), height=50)
+    console.print(screen_layout(page, whole, place, seen, (200, 60)))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b" not in text
     assert "\u202e" not in text
