@@ -25,6 +25,7 @@ from quantum_trader.app.cli.options import (
     JsonOption,
     ModelOption,
     NoPolicyOption,
+    NotifyOption,
     OldModeOption,
     PilotOption,
     PolicyOption,
@@ -113,6 +114,7 @@ def run_command(
     switches: SwitchOption = None,
     trials: TrialsOption = None,
     serve: ServeOption = None,
+    notify: NotifyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through market, signals, policy, risk guard and paper venue, and report the result.
@@ -138,8 +140,14 @@ def run_command(
     )
     if serve is not None and state is None:
         raise ConfigError("--serve: needs --state DIR, the folder that is served")
+    if notify is not None and state is None:
+        raise ConfigError("--notify: needs --state DIR, the folder that is told of")
     from quantum_trader.app.runs.serving import served
 
+    if notify is not None:
+        from quantum_trader.app.notify.beside import start_beside
+
+        start_beside(state, notify)
     with served(state or Path(), serve, lambda line: typer.echo(line, err=True)):
         _run(loaded.settings, options, report, pace, as_json, venue == "local", trials)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Final
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from quantum_trader.app.cli.options import JsonOption, StateOption
+from quantum_trader.app.cli.options import JsonOption, NotifyOption, StateOption
 from quantum_trader.domain.errors import ConfigError
 
 _BEGINS_S: Final = 60.0
@@ -47,6 +48,7 @@ def serve_command(
         str, typer.Option("--ui-origin", metavar="URL", help="Address of a FreqUI whose pages may use freqtrade's "
                           "endpoints, such as http://localhost:3000. Others may not.")
     ] = "",
+    notify: NotifyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Serve a run's API: read everything, halt, resume, stop, close; whether its process runs, hangs or is dead.
@@ -79,6 +81,15 @@ def serve_command(
         else:
             typer.echo(f"serving {state} at {address}; Ctrl-C ends it")
 
+    from quantum_trader.app.notify.secret_addresses import forget_addresses
+
+    if notify is not None:
+        from quantum_trader.app.notify.beside import start_beside
+        from quantum_trader.app.runs.status import is_alive
+
+        is_alive(state)  # StateError where the folder is no run's
+        start_beside(state, notify, of_server=True)
+    forget_addresses(os.environ)
     serve(state, ServeSettings(access=access, tls_cert=tls_cert, tls_key=tls_key, without_tls=without_tls), ready)
 
 
