@@ -18,7 +18,7 @@ from quantum_trader.app.terminal.keys import (
     QUIT,
     UP,
 )
-from quantum_trader.app.terminal.place import NAMES, Place, Seen, followed, place_after
+from quantum_trader.app.terminal.place import NAMES, Seen, WatchPlace, followed, place_after
 
 KEYS = [BACK, BEFORE, DOWN, END, HOME, NEXT, OPEN, PAGE_DOWN, PAGE_UP, UP, "1", "3", "9"]
 
@@ -31,7 +31,7 @@ def list_of(number: int, height: int = 10, before: int = 4, behind: int = 3) -> 
 
 def test_rows_are_chosen_one_by_one_and_stay_on_the_screen() -> None:
     """Down from the top to the last row, then to the lines behind it; up to the first row shows what is above it."""
-    seen, place = list_of(12), Place(page="decisions")
+    seen, place = list_of(12), WatchPlace(page="decisions")
     rows = []
     for _ in range(14):
         found = place_after(place, [DOWN], seen)
@@ -47,38 +47,38 @@ def test_rows_are_chosen_one_by_one_and_stay_on_the_screen() -> None:
 
 def test_a_page_without_rows_moves_by_lines_and_screens() -> None:
     """And stops at its ends."""
-    seen, place = Seen(lines=50, height=10), Place(page="health")
-    assert place_after(place, [DOWN, DOWN, UP], seen) == Place(page="health", line=1)
-    assert place_after(place, [PAGE_DOWN], seen) == Place(page="health", line=9)
-    assert place_after(place, [END, DOWN], seen) == Place(page="health", line=40)
+    seen, place = Seen(lines=50, height=10), WatchPlace(page="health")
+    assert place_after(place, [DOWN, DOWN, UP], seen) == WatchPlace(page="health", line=1)
+    assert place_after(place, [PAGE_DOWN], seen) == WatchPlace(page="health", line=9)
+    assert place_after(place, [END, DOWN], seen) == WatchPlace(page="health", line=40)
     assert place_after(place, [END, HOME, PAGE_UP], seen) == place
 
 
 def test_a_row_opens_and_back_leads_where_one_was() -> None:
     """Nothing opens where no row is chosen; keys typed ahead of the drawing do not act on what is not shown yet."""
-    seen, place = list_of(12), Place(page="decisions")
+    seen, place = list_of(12), WatchPlace(page="decisions")
     assert place_after(place, [OPEN], seen) == place
     opened = place_after(place, [END, OPEN, DOWN], seen)
-    assert opened == Place(page="decisions", row="r11", item="r11", under=seen.last)
+    assert opened == WatchPlace(page="decisions", row="r11", item="r11", under=seen.last)
     assert opened is not None
     scrolled = place_after(opened, [DOWN, BACK], Seen(lines=30, height=10))
-    assert scrolled == Place(page="decisions", row="r11", line=seen.last)
-    assert place_after(opened, [NEXT], seen) == Place(page=NAMES[NAMES.index("decisions") + 1])
+    assert scrolled == WatchPlace(page="decisions", row="r11", line=seen.last)
+    assert place_after(opened, [NEXT], seen) == WatchPlace(page=NAMES[NAMES.index("decisions") + 1])
 
 
 def test_pages_follow_one_another_and_end_where_they_begin() -> None:
     """Digits of no page do nothing; q ends."""
-    first, last = Place(page=NAMES[0]), Place(page=NAMES[-1])
+    first, last = WatchPlace(page=NAMES[0]), WatchPlace(page=NAMES[-1])
     assert place_after(first, [BEFORE], Seen()) == last
     assert place_after(last, [NEXT], Seen()) == first
-    assert place_after(first, ["2", "9"], Seen()) == Place(page=NAMES[1])
+    assert place_after(first, ["2", "9"], Seen()) == WatchPlace(page=NAMES[1])
     assert place_after(first, ["2", QUIT], Seen()) is None
 
 
 def test_a_chosen_row_is_followed_where_newer_ones_come() -> None:
     """It stays chosen and on the screen; where it is gone, the one in its place is chosen."""
     before = list_of(12)
-    place = place_after(Place(page="decisions"), [DOWN] * 5, before)
+    place = place_after(WatchPlace(page="decisions"), [DOWN] * 5, before)
     assert place is not None
     assert (place.row, place.line) == ("r4", 0)
     moved = {name: (first + 9, last + 9) for name, (first, last) in before.rows.items()}
@@ -93,7 +93,7 @@ def test_a_chosen_row_is_followed_where_newer_ones_come() -> None:
 @given(st.lists(st.sampled_from(KEYS), max_size=40), st.integers(0, 30), st.integers(1, 12), st.integers(0, 30))
 def test_the_screen_never_leaves_the_page(keys: list[str], rows: int, height: int, later: int) -> None:
     """Whatever is pressed, and however the page changes: a line of it stands first, and a chosen row is one of it."""
-    seen, place = list_of(rows, height), Place(page="decisions")
+    seen, place = list_of(rows, height), WatchPlace(page="decisions")
     for key in keys:
         found = place_after(place, [key], seen)
         assert found is not None

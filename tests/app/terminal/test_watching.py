@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -196,6 +198,15 @@ def test_figures_are_drawn_at_most_twice_a_second_and_keys_at_once(finished: Pat
     assert screen.press(["2"])
     assert screen.show(reader)
     assert not screen.press([QUIT])
+
+
+def test_watching_loads_no_library_of_tables_or_keys() -> None:
+    """They took 30 MB of each process that watches a run."""
+    code = (
+        "import sys\nfrom quantum_trader.app.terminal import watcher\n"
+        "print([name for name in ('polars', 'cryptography', 'xgboost', 'jax') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_keys_are_told_apart() -> None:

@@ -40,6 +40,7 @@ from quantum_trader.app.cli.options import (
     policy_flags,
     settings_from,
     shared_flags,
+    start_notifications,
     warn_unchecked,
 )
 from quantum_trader.domain.errors import ConfigError, QuantumTraderError, StateError
@@ -140,14 +141,9 @@ def run_command(
     )
     if serve is not None and state is None:
         raise ConfigError("--serve: needs --state DIR, the folder that is served")
-    if notify is not None and state is None:
-        raise ConfigError("--notify: needs --state DIR, the folder that is told of")
     from quantum_trader.app.runs.serving import served
 
-    if notify is not None:
-        from quantum_trader.app.notify.beside import start_beside
-
-        start_beside(state, notify)
+    start_notifications(state, notify)
     with served(state or Path(), serve, lambda line: typer.echo(line, err=True)):
         _run(loaded.settings, options, report, pace, as_json, venue == "local", trials)
 

@@ -69,7 +69,7 @@ def name_grid(rows: Iterable[tuple[str, object]]) -> Table:
     return grid
 
 
-class Column(NamedTuple):
+class TextColumn(NamedTuple):
     """One column of a table."""
 
     heading: str
@@ -78,7 +78,7 @@ class Column(NamedTuple):
 
 
 def row_table(
-    title: str, columns: Sequence[Column], rows: Iterable[Sequence[object]], empty: str, width: int,
+    title: str, columns: Sequence[TextColumn], rows: Iterable[Sequence[object]], empty: str, width: int,
     keys: Sequence[str] = (),
 ) -> Table:
     """*rows* under those of *columns* that fit *width*; the sentence *empty* where there is no row.

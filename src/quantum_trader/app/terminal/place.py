@@ -27,7 +27,7 @@ _STEPS: Final = {UP: -1, DOWN: 1}
 _SCREENS: Final = {PAGE_UP: -1, PAGE_DOWN: 1}
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class WatchPlace(msgspec.Struct, frozen=True, kw_only=True):
     """One place in the dashboard."""
 
     page: str
@@ -62,7 +62,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
         return min(max(min(line, first), last - self.height + 1), self.last)
 
 
-def place_after(place: Place, keys: list[str], seen: Seen) -> Place | None:
+def place_after(place: WatchPlace, keys: list[str], seen: Seen) -> WatchPlace | None:
     """The place that *keys* lead to from *place*, of which *seen* was drawn; None where they end the dashboard."""
     begun = place
     for key in keys:
@@ -73,11 +73,11 @@ def place_after(place: Place, keys: list[str], seen: Seen) -> Place | None:
     return place
 
 
-def _moved(place: Place, key: str, seen: Seen) -> Place:
+def _moved(place: WatchPlace, key: str, seen: Seen) -> WatchPlace:
     if key.isdigit():
-        return Place(page=NAMES[int(key) - 1]) if int(key) <= len(NAMES) else place
+        return WatchPlace(page=NAMES[int(key) - 1]) if int(key) <= len(NAMES) else place
     if key in (NEXT, BEFORE):
-        return Place(page=NAMES[(NAMES.index(place.page) + (1 if key == NEXT else -1)) % len(NAMES)])
+        return WatchPlace(page=NAMES[(NAMES.index(place.page) + (1 if key == NEXT else -1)) % len(NAMES)])
     if key == BACK:
         return msgspec.structs.replace(place, item="", line=place.under, under=0) if place.item else place
     if key == OPEN:
@@ -89,13 +89,13 @@ def _moved(place: Place, key: str, seen: Seen) -> Place:
     return _ended(place, key, seen)
 
 
-def _opened(place: Place, seen: Seen) -> Place:
+def _opened(place: WatchPlace, seen: Seen) -> WatchPlace:
     if place.item or place.row not in seen.rows:
         return place
     return msgspec.structs.replace(place, item=place.row, under=place.line, line=0)
 
 
-def _stepped(place: Place, step: int, seen: Seen) -> Place:
+def _stepped(place: WatchPlace, step: int, seen: Seen) -> WatchPlace:
     """The next row in the direction of *step*; a line further where there is none."""
     keys = list(seen.rows)
     if place.row in seen.rows:
@@ -109,7 +109,7 @@ def _stepped(place: Place, step: int, seen: Seen) -> Place:
     return msgspec.structs.replace(place, row=wanted, line=seen.beside(wanted, place.line))
 
 
-def _paged(place: Place, step: int, seen: Seen) -> Place:
+def _paged(place: WatchPlace, step: int, seen: Seen) -> WatchPlace:
     """A screen further, with the first row that is whole on it."""
     line = _within(place.line + step * max(1, seen.height - 1), seen)
     shown = [key for key in seen.rows if seen.shows(key, line)]
@@ -119,7 +119,7 @@ def _paged(place: Place, step: int, seen: Seen) -> Place:
     return msgspec.structs.replace(place, line=line, row=shown[-1] if at_end and step > 0 else shown[0])
 
 
-def _ended(place: Place, key: str, seen: Seen) -> Place:
+def _ended(place: WatchPlace, key: str, seen: Seen) -> WatchPlace:
     """The first line or the last one, with the first or the last row."""
     keys, is_home = list(seen.rows), key == HOME
     row = keys[0 if is_home else -1] if keys else place.row
@@ -131,7 +131,7 @@ def _within(line: int, seen: Seen) -> int:
     return min(max(0, line), seen.last)
 
 
-def followed(place: Place, before: Seen, now: Seen) -> Place:
+def followed(place: WatchPlace, before: Seen, now: Seen) -> WatchPlace:
     """*place* after the page has changed from *before* to *now*: the chosen row stays chosen and on the screen.
 
     A row that is gone leaves the choice to the one that took its place.

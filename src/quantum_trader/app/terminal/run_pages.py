@@ -13,7 +13,7 @@ from quantum_trader.app.terminal.folder_view import Facts
 from quantum_trader.app.terminal.parts import (
     NARROW,
     SMALL,
-    Column,
+    TextColumn,
     line_list,
     name_grid,
     number_text,
@@ -29,18 +29,19 @@ _CHART_LINES: Final = 8
 _CHART_WIDTH: Final = 110
 _NO_STOP: Final = "NO STOP at the venue"
 _POSITION_COLUMNS: Final = (
-    Column("symbol"), Column("side"), Column("quantity", True, NARROW), Column("entry", True, SMALL),
-    Column("last", True), Column("stop", True), Column("to the stop", True), Column("USDT", True),
-    Column("R", True, NARROW),
+    TextColumn("symbol"), TextColumn("side"), TextColumn("quantity", True, NARROW), TextColumn("entry", True, SMALL),
+    TextColumn("last", True), TextColumn("stop", True), TextColumn("to the stop", True), TextColumn("USDT", True),
+    TextColumn("R", True, NARROW),
 )
 _WHOLE: Final = 130  # from so many letters on a position's line has everything
 _MORE_COLUMNS: Final = (
-    Column("liquidation", True, _WHOLE), Column("leverage", True, _WHOLE), Column("fees USDT", True, _WHOLE),
-    Column("funding USDT", True, _WHOLE), Column("entered", False, _WHOLE), Column("model", False, _WHOLE),
+    TextColumn("liquidation", True, _WHOLE), TextColumn("leverage", True, _WHOLE),
+    TextColumn("fees USDT", True, _WHOLE), TextColumn("funding USDT", True, _WHOLE),
+    TextColumn("entered", False, _WHOLE), TextColumn("model", False, _WHOLE),
 )
 _ORDER_COLUMNS: Final = (
-    Column("symbol"), Column("for"), Column("quantity", True), Column("at", True), Column("resting", False, SMALL),
-    Column("id", False, NARROW),
+    TextColumn("symbol"), TextColumn("for"), TextColumn("quantity", True), TextColumn("at", True),
+    TextColumn("resting", False, SMALL), TextColumn("id", False, NARROW),
 )
 
 
@@ -86,7 +87,7 @@ def _halts(facts: Facts) -> RenderableType:
     return line_list("Halts in force", lines, "none", "bold red")
 
 
-def _positions(facts: Facts, width: int, columns: tuple[Column, ...]) -> RenderableType:
+def _positions(facts: Facts, width: int, columns: tuple[TextColumn, ...]) -> RenderableType:
     rows = [[*_position(one), *_position_rest(one)] for one in facts["positions"]]
     keys = [one["symbol"] for one in facts["positions"]]
     return row_table(f"Open positions: {len(rows)}", columns, rows, "none", width, keys)

@@ -18,7 +18,7 @@ from quantum_trader.app.terminal.folder_view import Facts
 from quantum_trader.app.terminal.item_pages import position_detail, signal_detail
 from quantum_trader.app.terminal.page_facts import PageFacts
 from quantum_trader.app.terminal.parts import NARROW, ROW, shown_text, utc_text
-from quantum_trader.app.terminal.place import NAMES, Place, Seen
+from quantum_trader.app.terminal.place import NAMES, Seen, WatchPlace
 from quantum_trader.app.terminal.run_pages import health_page, overview_page, positions_page
 from quantum_trader.app.terminal.signal_pages import decisions_page, models_page, run_learning_page, shadows_page
 
@@ -55,7 +55,7 @@ class DrawnPage(msgspec.Struct, frozen=True, kw_only=True):
     rows: dict[str, tuple[int, int]]
 
 
-def drawn_page(console: Console, page: PageFacts | None, told: str, place: Place) -> DrawnPage:
+def drawn_page(console: Console, page: PageFacts | None, told: str, place: WatchPlace) -> DrawnPage:
     """The whole of *page* at the width of *console*. *told*: why the folder cannot be read just now."""
     troubles = _troubles((*([told] if told else ()), *(page.trouble if page is not None else ())))[:_MOST_TROUBLES]
     body: RenderableType = Text("reading …", style="dim")
@@ -76,7 +76,7 @@ def body_height(page: PageFacts | None, size: tuple[int, int]) -> int:
 
 
 def screen_layout(
-    page: PageFacts | None, drawn: DrawnPage, place: Place, seen: Seen, size: tuple[int, int]
+    page: PageFacts | None, drawn: DrawnPage, place: WatchPlace, seen: Seen, size: tuple[int, int]
 ) -> Layout:
     """The whole screen: head, the part of *drawn* at *place*, keys, and how to stop a live run."""
     layout, width = Layout(), size[0]
@@ -93,7 +93,7 @@ def screen_layout(
 class _Window:
     """The lines of a page that are on the screen; the chosen row is drawn in reverse."""
 
-    def __init__(self, drawn: DrawnPage, place: Place, height: int) -> None:
+    def __init__(self, drawn: DrawnPage, place: WatchPlace, height: int) -> None:
         self._lines = drawn.lines[place.line:place.line + height]
         first, last = drawn.rows.get(place.row, (0, -1)) if not place.item else (0, -1)
         self._chosen = range(first - place.line, last - place.line + 1)
@@ -138,7 +138,7 @@ def _tabs(name: str, width: int) -> Text:
     return tabs
 
 
-def _keys_line(place: Place, seen: Seen, width: int) -> Text:
+def _keys_line(place: WatchPlace, seen: Seen, width: int) -> Text:
     """Which lines are shown, and the keys; those that do not fit are left out."""
     shown = min(seen.lines, place.line + seen.height)
     parts = [f"lines {place.line + 1}–{shown} of {seen.lines}"] if seen.lines > seen.height else []

@@ -12,7 +12,7 @@ from quantum_trader.app.terminal.folder_view import Facts
 from quantum_trader.app.terminal.parts import (
     NARROW,
     SMALL,
-    Column,
+    TextColumn,
     line_list,
     name_grid,
     number_text,
@@ -34,14 +34,14 @@ def decisions_page(facts: Facts, width: int) -> RenderableType:
          verdict_text(one["decision"]), reason_words(one), one["signal_id"]]
         for one in facts["decisions"]
     ]
-    columns = (Column("time"), Column("symbol"), Column("signal"), Column("confidence", True, SMALL),
-               Column("decision"), Column("why"), Column("id", False, NARROW))
+    columns = (TextColumn("time"), TextColumn("symbol"), TextColumn("signal"), TextColumn("confidence", True, SMALL),
+               TextColumn("decision"), TextColumn("why"), TextColumn("id", False, NARROW))
     counts = [
         [verdict_text(one["decision"]), fmt.words(one["reason"]) if one["reason"] else "", fmt.count(one["signals"]),
          row_time(one["last_ns"], width)]
         for one in facts["counts"]
     ]
-    count_columns = (Column("decision"), Column("why"), Column("signals", True), Column("the last"))
+    count_columns = (TextColumn("decision"), TextColumn("why"), TextColumn("signals", True), TextColumn("the last"))
     return Group(
         row_table("Signals by what became of them", count_columns, counts, "no signal yet", width),
         row_table(
@@ -72,8 +72,8 @@ def shadows_page(facts: Facts, width: int) -> RenderableType:
          fmt.share(one["won"])]
         for one in facts["by_reason"]
     ]
-    columns = (Column("signals"), Column("why"), Column("ended", True), Column("mean, bps", True),
-               Column("mean, R", True), Column("above 0", True))
+    columns = (TextColumn("signals"), TextColumn("why"), TextColumn("ended", True), TextColumn("mean, bps", True),
+               TextColumn("mean, R", True), TextColumn("above 0", True))
     newest = [
         [row_time(one["ts_ns"], width), one["symbol"], one["action"] or fmt.UNKNOWN,
          fmt.words(one["reason"]) if one["reason"] else fmt.UNKNOWN, fmt.words(one["exit"]), bps_text(one["net_bps"]),
@@ -81,8 +81,9 @@ def shadows_page(facts: Facts, width: int) -> RenderableType:
         for one in facts["refused"]
     ]
     newest_columns = (
-        Column("ended"), Column("symbol"), Column("signal"), Column("refused for"), Column("exit", False, NARROW),
-        Column("bps", True), Column("R", True, SMALL), Column("id", False, NARROW),
+        TextColumn("ended"), TextColumn("symbol"), TextColumn("signal"), TextColumn("refused for"),
+        TextColumn("exit", False, NARROW), TextColumn("bps", True),
+        TextColumn("R", True, SMALL), TextColumn("id", False, NARROW),
     )
     return Group(
         row_table("Shadow trades that have ended", columns, rows, "none yet", width),
@@ -107,7 +108,8 @@ def run_learning_page(facts: Facts, width: int) -> RenderableType:
          Text("warm", style="green") if one["warm"] else Text("lacks bars", style="yellow"), one["lacks"]]
         for one in facts["models"]
     ]
-    columns = (Column("model"), Column("symbols", False, SMALL), Column("state"), Column("what it lacks"))
+    columns = (TextColumn("model"), TextColumn("symbols", False, SMALL), TextColumn("state"),
+               TextColumn("what it lacks"))
     said = [
         ("last signal", utc_text(facts["last_signal_ns"])),
         ("no signal", facts["silence"] or "the newest bars gave one"),
@@ -122,7 +124,8 @@ def run_learning_page(facts: Facts, width: int) -> RenderableType:
         for one in facts["trainings"]
     ]
     training_columns = (
-        Column("ended"), Column("session"), Column("rows", True), Column("took", True), Column("why", False, NARROW)
+        TextColumn("ended"), TextColumn("session"), TextColumn("rows", True), TextColumn("took", True),
+        TextColumn("why", False, NARROW),
     )
     return Group(
         row_table("Models of this run", columns, models, "not known yet", width),
@@ -167,11 +170,12 @@ def models_page(facts: Facts, width: int) -> RenderableType:
          one["reason"] or ""]
         for one in facts["registry"]
     ]
-    since = (Column("from"), Column("role"), Column("models"), Column("ids", False, SMALL),
-             Column("follows", False, NARROW), Column("by"), Column("why", False, NARROW))
-    of_refused = (Column("time"), Column("role"), Column("id"), Column("follows", False, NARROW), Column("why"))
-    of_registry = (Column("time"), Column("id"), Column("what"), Column("alias"), Column("by"),
-                   Column("why", False, NARROW))
+    since = (TextColumn("from"), TextColumn("role"), TextColumn("models"), TextColumn("ids", False, SMALL),
+             TextColumn("follows", False, NARROW), TextColumn("by"), TextColumn("why", False, NARROW))
+    of_refused = (TextColumn("time"), TextColumn("role"), TextColumn("id"), TextColumn("follows", False, NARROW),
+                  TextColumn("why"))
+    of_registry = (TextColumn("time"), TextColumn("id"), TextColumn("what"), TextColumn("alias"), TextColumn("by"),
+                   TextColumn("why", False, NARROW))
     return Group(
         head, row_table("In force, newest first", since, changes, "no change was recorded", width),
         row_table("Refused", of_refused, refused, "none", width),

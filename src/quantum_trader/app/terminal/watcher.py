@@ -18,7 +18,7 @@ from rich.live import Live
 
 from quantum_trader.app.terminal.keys import TerminalKeys
 from quantum_trader.app.terminal.page_reader import PageReader
-from quantum_trader.app.terminal.place import Place, Seen, followed, place_after
+from quantum_trader.app.terminal.place import Seen, WatchPlace, followed, place_after
 from quantum_trader.app.terminal.screen import DrawnPage, body_height, drawn_page, screen_layout
 
 DRAW_S: Final = 0.5  # the least time between two drawings
@@ -30,13 +30,13 @@ class WatchScreen:
     """Draws on *live* what is at its place: keys are followed at once, figures at most twice a second."""
 
     def __init__(self, live: Live, page: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self.place = Place(page=page)
+        self.place = WatchPlace(page=page)
         self._live, self._clock = live, clock
         self._next_s = clock()
         self._source: tuple[object, ...] = ()  # what the page was drawn of
         self._drawn = DrawnPage(lines=[], rows={})
         self._seen = Seen()
-        self._shown: Place | None = None
+        self._shown: WatchPlace | None = None
 
     def press(self, keys: list[str]) -> bool:
         """Go where *keys* lead; False where they end the dashboard."""
@@ -95,7 +95,9 @@ def watch_folder(state: Path, name: str, console: Console, descriptor: int) -> N
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _next_reading(pool: ThreadPoolExecutor, reading: Future[bool], reader: PageReader, place: Place) -> Future[bool]:
+def _next_reading(
+    pool: ThreadPoolExecutor, reading: Future[bool], reader: PageReader, place: WatchPlace
+) -> Future[bool]:
     """The reading under way, or the next one where it is done; an error that nobody foresaw is raised here."""
     if not reading.done():
         return reading
