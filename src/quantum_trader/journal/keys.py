@@ -1,27 +1,26 @@
-"""Ed25519 keys: a private key file for signing, and a hexadecimal public key for verification."""
+"""Ed25519 keys: a private key file for signing, and a hexadecimal public key for verification.
+
+The library is imported where a key is used: programs that only read a folder import this module too.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
+from typing import TYPE_CHECKING
 
 from quantum_trader.domain.errors import StateError
 from quantum_trader.journal.private import create_private
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
 class SigningKey:
     """A private key held in a PEM file (PKCS 8, not encrypted, mode 0600)."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
+        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
         self._key = key
         self.public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
 
@@ -39,6 +38,9 @@ class SigningKey:
     @classmethod
     def from_pem(cls, path: Path, content: bytes) -> SigningKey:
         """The key that *content*, read from *path*, holds; StateError when it is not an Ed25519 key."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
         try:
             key = load_pem_private_key(content, None)
         except (ValueError, TypeError) as error:
@@ -54,11 +56,17 @@ class SigningKey:
 
 def new_private_key() -> bytes:
     """A new private key, as the content of a PEM file."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
     return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def signed_by(public: str, message: bytes, signature: str) -> bool:
     """Whether the holder of *public* (hex) signed *message*; False for anything malformed."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(bytes.fromhex(signature), message)
     except (ValueError, InvalidSignature):

@@ -1,23 +1,26 @@
-"""Scores that another program has written: a CSV or Parquet file with times is a model too."""
+"""Scores that another program has written: a CSV or Parquet file with times is a model too.
+
+What reads tables is imported where one is read: every program that knows the models imports this module.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
-import polars as pl
 
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.errors import ConfigError, DataError, InputError
 from quantum_trader.market.arrays import Floats, Ints
-from quantum_trader.market.cells import times_of
 from quantum_trader.market.intervals import interval_ns
-from quantum_trader.market.text_tables import plain_name, shown, shown_columns
 from quantum_trader.models.forecast import duration_ns
 from quantum_trader.models.port import Model, Panel
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SCORE_FILES: Final = (".csv", ".parquet")
 _TIME: Final = ("ts", "time", "timestamp", "date", "datetime")
@@ -88,6 +91,11 @@ class ScoreFile(Model):
 
 def read_scores(path: Path) -> dict[str, tuple[Ints, Floats]]:
     """Times (ns, in order) and scores of each symbol in *path*; ConfigError names the row that cannot be used."""
+    import polars as pl
+
+    from quantum_trader.market.cells import times_of
+    from quantum_trader.market.text_tables import plain_name, shown_columns
+
     try:
         frame = _table(path)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -123,6 +131,8 @@ def read_scores(path: Path) -> dict[str, tuple[Ints, Floats]]:
 
 
 def _table(path: Path) -> pl.DataFrame:
+    import polars as pl
+
     if path.suffix.lower() == ".parquet":
         frame = pl.read_parquet(path)
         if not frame.height:
@@ -143,6 +153,10 @@ def _symbol(name: Any) -> str:
 
 def _numbers(path: Path, column: pl.Series) -> Floats:
     """The scores of a column; an empty cell is NaN, and ConfigError names one that is no number."""
+    import polars as pl
+
+    from quantum_trader.market.text_tables import shown
+
     values = column
     if column.dtype == pl.String:
         text = column.str.strip_chars()

@@ -17,6 +17,10 @@ LOCAL = [
     "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1",
     "::ffff:127.0.0.1", "::ffff:a9fe:a9fe", "::127.0.0.1", "2002:7f00:1::", "64:ff9b::127.0.0.1", "64:ff9b::a9fe:a9fe",
     "2001:0:4136:e378:8000:63bf:80ff:fffe",  # Teredo of 127.0.0.1
+    "::ffff:0:127.0.0.1", "::ffff:0:10.0.0.1",  # IPv4-translated
+    "64:ff9b:1:7f00:0:100::", "64:ff9b:1:7f00:0:100:808:808",  # NAT64 of a site, 127.0.0.1 before the end
+    "2606:4700::5efe:127.0.0.1", "2606:4700::200:5efe:10.0.0.1",  # ISATAP
+    "4000::1", "fe00::1", "192.0.2.1", "2001:db8::1", "5f00::1",
 ]
 
 
@@ -26,7 +30,9 @@ def test_local_private_and_metadata_addresses_are_refused(host: str) -> None:
     assert "local, private or reserved" in why_not_reached(host, 80, ())
 
 
-@pytest.mark.parametrize("host", ["1.1.1.1", "149.154.167.220", "2606:4700:4700::1111", "::ffff:1.1.1.1"])
+@pytest.mark.parametrize(
+    "host", ["1.1.1.1", "149.154.167.220", "2606:4700:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"]
+)
 def test_public_addresses_are_reached(host: str) -> None:
     """Without being named."""
     assert why_not_reached(host, 443, ()) == ""

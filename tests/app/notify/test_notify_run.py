@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -214,19 +214,6 @@ def settings_file(folder: Path, target: HttpTarget) -> Path:
     )
     file.chmod(0o600)
     return file
-
-
-@pytest.fixture
-def processes() -> Iterator[list[subprocess.Popen[str]]]:
-    """The processes that a test starts; none outlives it."""
-    found: list[subprocess.Popen[str]] = []
-    yield found
-    for one in found:
-        one.kill()
-        one.wait()
-        for pipe in (one.stdout, one.stderr):
-            if pipe is not None:
-                pipe.close()
 
 
 def started(

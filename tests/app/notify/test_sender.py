@@ -46,11 +46,17 @@ def test_a_message_reaches_the_server_that_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "[::ffff:127.0.0.1]"]
+    "host", [
+        "127.0.0.1", "localhost", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "[::ffff:127.0.0.1]", "0", "[::]",
+        "somebody:secret@127.0.0.1", "localhost.", "\uff11\uff12\uff17.0.0.1", "1.1.1.1@127.0.0.1", "[::ffff:0:7f00:1]",
+    ]
 )
 @pytest.mark.parametrize("is_ping", [False, True])
 def test_this_machine_is_not_reached_under_any_name(host: str, is_ping: bool) -> None:
-    """In decimal, hexadecimal, octal and IPv6 form, and by a name that resolves to it; the secret is not told."""
+    """In decimal, hexadecimal, octal, IPv6 and wide form, behind a user, and by a name that resolves to it.
+
+    The secret is not told.
+    """
     with http_target() as target:
         address = f"{'http' if is_ping else 'json'}://{host}:{target.port}/{SECRET}"
         told = deliver(SendOrder(address=address, text="x", is_ping=is_ping))

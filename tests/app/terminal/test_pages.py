@@ -14,12 +14,14 @@ from tests.app.test_status import FINE, NOW, live_folder
 from typer.testing import CliRunner
 
 from quantum_trader.app.cli.main import app
+from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.report.text_chart import text_curve
 from quantum_trader.app.runs.model_state import ModelLine, ModelsState
 from quantum_trader.app.runs.state_dir import StateDir
-from quantum_trader.app.runs.status import HaltLine, PositionLine
+from quantum_trader.app.runs.status import HaltLine, OrderLine, PositionLine
 from quantum_trader.app.terminal.page_facts import PAGES, PageFacts, read_page
-from quantum_trader.app.terminal.screen import DRAWN, page_document, screen_layout
+from quantum_trader.app.terminal.place import Seen, WatchPlace
+from quantum_trader.app.terminal.screen import DRAWN, DRAWN_ITEMS, drawn_page, page_document, screen_layout
 from quantum_trader.domain.errors import StateError
 from quantum_trader.journal.lake import journal_of
 from quantum_trader.models.forecasts import Lack
@@ -31,6 +33,13 @@ def drawn(page: PageFacts, width: int = 140) -> str:
     """*page* as a person sees it."""
     console = Console(file=io.StringIO(), width=width)
     console.print(page_document(page, width))
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def opened(page: PageFacts, width: int = 140) -> str:
+    """What is drawn of the row that *page* was read of."""
+    console = Console(file=io.StringIO(), width=width)
+    console.print(DRAWN_ITEMS[page.page](page.facts, width))
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
@@ -120,11 +129,57 @@ def test_hostile_names_reach_the_terminal_as_codes(tmp_path: Path, name: str) ->
     page = live_page(tmp_path, name, positions=(line,), halts=(halt,), bus=EVIL, entries_halted=EVIL)
     console = Console(file=io.StringIO(), width=200, height=60)
     console.print(page_document(page, 200))
-    console.print(screen_layout(name, page, EVIL, 200))
+    place = WatchPlace(page=name)
+    whole = drawn_page(console, page, EVIL, place)
+    seen = Seen(rows=whole.rows, lines=len(whole.lines), height=50)
+    console.print(screen_layout(page, whole, place, seen, (200, 60)))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "\\x1b[2J\\u202e[red]USDT" in text
+
+
+def test_an_opened_position_tells_what_it_would_lose_and_what_opened_it(tmp_path: Path) -> None:
+    """0.5 at 110 with its stop at 99: 5.50 USDT from here; its own order, and that it is gone once it is closed."""
+    line = PositionLine(
+        symbol="BTCUSDT", side="LONG", qty=0.5, entry_price=100.0, stop=99.0, first_stop=90.0, mark_price=110.0,
+        model=EVIL,
+    )
+    other = OrderLine(client_order_id="qt-2", symbol="ETHUSDT", purpose="STOP", qty=1.0)
+    live_folder(tmp_path, msgspec.structs.replace(FINE, positions=(line,), orders=(*FINE.orders, other)))
+    page = read_page(tmp_path, "positions", NOW, "BTCUSDT")
+    text = opened(page)
+    assert "+10.00 % of the last price; 5.50 USDT from here" in text
+    assert "+5.00 USDT (+1.000 R)" in text
+    assert "\\x1b[2J\\u202e[red]USDT" in text
+    assert ("qt-1" in text, "qt-2" in text) == (True, False)
+    assert "This position is closed" in opened(read_page(tmp_path, "positions", NOW, "XRPUSDT"))
+
+
+def test_an_opened_signal_has_its_decision_its_steps_and_its_shadow_trade(finished: Path) -> None:
+    """As the journal has them, and the command that says what would change it."""
+    row = journal_of(finished).sql(
+        "select d.signal_id, d.reason, s.net_bps from decisions d join shadows s using (signal_id) "
+        "where d.decision = 'BLOCKED' limit 1"
+    ).to_pylist()[0]
+    page = read_page(finished, "decisions", NOW, row["signal_id"])
+    text = opened(page)
+    assert f"{row['net_bps']:+.1f} bps" in text
+    assert fmt.words(row["reason"]) in text
+    assert f"quantum-trader why {row['signal_id']} --state" in text
+    assert page.facts["trace"]["spans"][0]["name"] == "signal"
+    assert f"BLOCKED {row['reason']}" in text
+    assert "No decision on this signal" in opened(read_page(finished, "decisions", NOW, "s99999999"))
+
+
+def test_learning_says_how_far_the_training_of_the_pilot_is(tmp_path: Path) -> None:
+    """Group, update, steps and the time that is left, by its newest report."""
+    page = live_page(tmp_path, "learning")
+    report = {"ts_ns": NOW, "session_id": "t1", "device": "cpu", "group_number": 2, "groups": 3, "seeds": 4,
+              "update": 40, "updates": 200, "steps": 81_920, "steps_per_s": 900.0, "eta_s": 240.0}
+    assert page.facts["training"] == []
+    text = drawn(msgspec.structs.replace(page, facts={**page.facts, "training": [report]}))
+    assert "t1: group 2 of 3 (4 seeds), update 40 of 200, 81,920 steps on cpu, 4 min left" in text
 
 
 def test_decisions_and_shadows_are_those_of_the_journal(finished: Path) -> None:

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import io
 import os
-import pty
-import select
+import re
 import shutil
 import signal
 import subprocess
 import sys
-import termios
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.live import Live
+from tests.app.terminal.pseudo_terminal import CURSOR_SHOWN, OTHER_SCREEN, OWN_SCREEN, watching
 
-from quantum_trader.app.terminal.keys import BEFORE, NEXT, QUIT, keys_in
+from quantum_trader.app.terminal.keys import (
+    BACK,
+    BEFORE,
+    DOWN,
+    END,
+    HOME,
+    NEXT,
+    OPEN,
+    PAGE_DOWN,
+    PAGE_UP,
+    QUIT,
+    UP,
+    keys_in,
+)
 from quantum_trader.app.terminal.page_reader import AGED_S, READ_S, PageReader
-from quantum_trader.app.terminal.screen import NAMES
-from quantum_trader.app.terminal.watcher import DRAW_S, WatchScreen, page_after
-
-PATIENCE_S = 60.0
+from quantum_trader.app.terminal.place import NAMES
+from quantum_trader.app.terminal.watcher import DRAW_S, WatchScreen
 
 
 class Clock:
@@ -38,77 +45,88 @@ class Clock:
         return self.now
 
 
-@contextmanager
-def watching(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, list[int | list[bytes]]]]:
-    """`watch` in a terminal of its own: the process, our end of the terminal, and its settings before."""
-    ours, theirs = pty.openpty()
-    before = termios.tcgetattr(theirs)
-    termios.tcsetwinsize(ours, (40, 120))
-    environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}  # they would win
-    process = subprocess.Popen(
-        [sys.executable, "-m", "quantum_trader", "watch", "--state", str(folder)], stdin=theirs, stdout=theirs,
-        stderr=theirs, env={**environ, "TERM": "xterm-256color"}, start_new_session=True,
-    )
-    try:
-        yield process, ours, before
-        assert termios.tcgetattr(theirs) == before, "the terminal is as it was"
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-        os.close(theirs)
-
-
-def seen_until(ours: int, text: str) -> str:
-    """What the terminal shows until *text* comes; fails where it never does."""
-    shown, ends = b"", time.monotonic() + PATIENCE_S
-    while text.encode() not in shown:
-        ready, _, _ = select.select([ours], [], [], max(0.0, ends - time.monotonic()))
-        assert ready, f"{text!r} never came; seen: {shown[-2000:]!r}"
-        shown += os.read(ours, 65_536)
-    return shown.decode(errors="replace")
-
-
-def test_keys_change_the_page_and_q_restores_the_terminal(finished: Path) -> None:
+def test_keys_change_the_page_and_q_restores_the_terminal(finished: Path, tmp_path: Path) -> None:
     """In another screen, which is left at the end with its cursor shown."""
-    with watching(finished) as (process, ours, _):
-        assert "\x1b[?1049h" in seen_until(ours, "Why nothing happens")
-        os.write(ours, b"2")
-        seen_until(ours, "Done by others")
-        os.write(ours, b"\x1b[C\x1b[D\x1b[D")
-        seen_until(ours, "last trade")
-        os.write(ours, b"q")
-        assert "\x1b[?25h" in seen_until(ours, "\x1b[?1049l")
-        assert process.wait(PATIENCE_S) == 0
+    with watching(finished, tmp_path) as terminal:
+        terminal.until(OTHER_SCREEN)
+        terminal.frame("Why nothing happens")
+        terminal.press("2")
+        terminal.frame("Done by others")
+        terminal.press("\x1b[C\x1b[D\x1b[D")
+        terminal.frame("last trade")
+        terminal.press("q")
+        assert CURSOR_SHOWN in terminal.until(OWN_SCREEN)
+        assert (terminal.ended(), terminal.told, terminal.is_as_before) == (0, "", True)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
-def test_ctrl_c_and_a_signal_end_it_with_the_terminal_restored(finished: Path, number: int, code: int) -> None:
-    """Ctrl-C is no error; a signal's exit code says which it was. Nothing is printed over the shell's screen."""
-    with watching(finished) as (process, ours, _):
-        seen_until(ours, "Why nothing happens")
-        process.send_signal(number)
-        assert "Traceback" not in seen_until(ours, "\x1b[?1049l")
-        assert process.wait(PATIENCE_S) == code
+def test_ctrl_c_is_no_error(finished: Path, tmp_path: Path) -> None:
+    """Typed: the terminal sends SIGINT. Nothing is printed over the shell's screen."""
+    with watching(finished, tmp_path) as terminal:
+        terminal.frame("Why nothing happens")
+        terminal.press("\x03")
+        terminal.until(OWN_SCREEN)
+        assert (terminal.ended(), terminal.told, terminal.is_as_before) == (0, "", True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_with_the_terminal_restored(finished: Path, tmp_path: Path, number: int) -> None:
+    """The exit code says which it was."""
+    with watching(finished, tmp_path) as terminal:
+        terminal.frame("Why nothing happens")
+        terminal.process.send_signal(number)
+        terminal.until(OWN_SCREEN)
+        assert (terminal.ended(), terminal.told, terminal.is_as_before) == (128 + number, "", True)
+
+
+def test_a_closed_terminal_ends_it(finished: Path, tmp_path: Path) -> None:
+    """No process stays behind, and no error is written anywhere: nobody is there to read it."""
+    with watching(finished, tmp_path) as terminal:
+        terminal.frame("Why nothing happens")
+        terminal.hang_up()
+        assert terminal.ended() == 128 + signal.SIGHUP
+        assert terminal.told == ""
 
 
 def test_a_resized_terminal_is_drawn_anew_and_a_vanished_folder_is_told(finished: Path, tmp_path: Path) -> None:
     """And the watching goes on when it is back."""
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
-    with watching(folder) as (process, ours, _):
-        seen_until(ours, "Why nothing happens")
-        termios.tcsetwinsize(ours, (30, 90))
-        seen_until(ours, "Why nothing happens")
+    with watching(folder, tmp_path) as terminal:
+        terminal.frame("Why nothing happens")
+        terminal.resize(30, 90)
+        terminal.frame("Why nothing happens", "lines 1–")
         folder.rename(tmp_path / "gone")
-        seen_until(ours, "not read: No such file or directory")
+        terminal.frame("not read: No such file or directory")
         (tmp_path / "gone").rename(folder)
-        seen_until(ours, f"{len(NAMES)} health")
-        os.write(ours, str(len(NAMES)).encode())
-        seen_until(ours, "Damage of the journal")
-        os.write(ours, b"q")
-        seen_until(ours, "\x1b[?1049l")
-        assert process.wait(PATIENCE_S) == 0
+        terminal.press(str(len(NAMES)))
+        terminal.frame("Damage of the journal")
+        terminal.press("q")
+        assert terminal.ended() == 0
+
+
+@pytest.mark.parametrize(("lines", "letters"), [(24, 80), (20, 60)])
+def test_a_small_terminal_scrolls_chooses_and_opens(finished: Path, tmp_path: Path, lines: int, letters: int) -> None:
+    """Every screen fits; a list goes on below its edge, says where one is, and a signal of it opens with its steps."""
+    with watching(finished, tmp_path, "--page", "decisions", size=(lines, letters)) as terminal:
+        first = terminal.frame("The newest signals", "lines 1–")
+        terminal.press("\x1b[6~")
+        second = terminal.frame("q: quit", f"lines {lines - 4}–")
+        assert first[4] not in second
+        terminal.press("\x1b[F")
+        last = terminal.frame("q: quit")
+        of = next(line for line in last if line.startswith("lines "))
+        assert re.match(r"lines \d+–(\d+) of \1 ", of)
+        terminal.press("\r")
+        opened = terminal.frame("what changes it  quantum-trader why s00000001", "Esc: back")
+        terminal.press("\x1b")
+        assert terminal.frame(of) == last
+        terminal.press("\x1b[H")
+        assert terminal.frame("lines 1–") == first
+        for shown in (first, second, last, opened):
+            assert len(shown) <= lines
+            assert max(map(len, shown)) <= letters
+        terminal.press("q")
+        assert terminal.ended() == 0
 
 
 def test_the_folder_is_read_at_most_once_a_second_and_only_where_something_changed(
@@ -130,15 +148,19 @@ def test_the_folder_is_read_at_most_once_a_second_and_only_where_something_chang
     assert reader.step("positions")
 
 
-def test_another_page_is_read_when_it_is_looked_at(finished: Path) -> None:
-    """Once, a second after the reading before."""
-    clock = Clock()
-    reader = PageReader(finished, clock)
+def test_another_page_is_read_at_once_when_it_is_first_looked_at(finished: Path) -> None:
+    """And not again while nothing changes; so is the item of a page, and the one opened before is forgotten."""
+    reader = PageReader(finished, Clock())
     assert reader.step("positions")
-    assert not reader.step("health")
-    clock.now += READ_S
     assert reader.step("health")
+    assert not reader.step("positions")
     assert set(reader.found.pages) == {"positions", "health"}
+    assert reader.step("decisions", "s00000001")
+    assert reader.step("decisions", "s00000002")
+    assert reader.found.of("decisions", "s00000001") is None
+    opened = reader.found.of("decisions", "s00000002")
+    assert opened is not None
+    assert opened.facts["signal"]["signal_id"] == "s00000002"
 
 
 def test_a_folder_that_is_gone_is_told_and_forgotten_when_it_is_back(finished: Path, tmp_path: Path) -> None:
@@ -158,29 +180,39 @@ def test_a_folder_that_is_gone_is_told_and_forgotten_when_it_is_back(finished: P
     assert reader.found.told == ""
 
 
-def test_the_screen_is_drawn_at_most_twice_a_second_and_only_where_it_changed(finished: Path) -> None:
-    """Nothing new, nothing drawn; a key's page half a second after the drawing before."""
+def test_figures_are_drawn_at_most_twice_a_second_and_keys_at_once(finished: Path) -> None:
+    """Nothing new, nothing drawn; a key does not wait."""
     clock = Clock()
     reader = PageReader(finished, clock)
     console = Console(file=io.StringIO(), width=100, height=30, force_terminal=True)
-    screen = WatchScreen(Live(console=console, auto_refresh=False), clock)
-    assert screen.show("health", reader)
-    assert not screen.show("health", reader)
+    screen = WatchScreen(Live(console=console, auto_refresh=False), "health", clock)
+    assert screen.show(reader)
+    assert not screen.show(reader)
     reader.step("health")
     clock.now += DRAW_S * 0.9
-    assert not screen.show("health", reader)
+    assert not screen.show(reader)
     clock.now += DRAW_S * 0.2
-    assert screen.show("health", reader)
+    assert screen.show(reader)
     clock.now += 10 * DRAW_S
-    assert not screen.show("health", reader)
-    assert screen.show("positions", reader)
+    assert not screen.show(reader)
+    assert screen.press(["2"])
+    assert screen.show(reader)
+    assert not screen.press([QUIT])
+
+
+def test_watching_loads_no_library_of_tables_or_keys() -> None:
+    """They took 30 MB of each process that watches a run."""
+    code = (
+        "import sys\nfrom quantum_trader.app.terminal import watcher\n"
+        "print([name for name in ('polars', 'cryptography', 'xgboost', 'jax') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_keys_are_told_apart() -> None:
-    """Arrows of both modes, digits, ends; what means nothing is nothing."""
+    """Arrows of both modes and with Shift, Home and End as three terminals send them, digits, ends, Escape alone."""
     assert keys_in(b"\x1b[C\x1bOD3x0\tq") == [NEXT, BEFORE, "3", NEXT, QUIT]
-    assert keys_in(b"\x1b") == []
-    assert page_after(NAMES[0], [BEFORE]) == NAMES[-1]
-    assert page_after(NAMES[-1], [NEXT]) == NAMES[0]
-    assert page_after(NAMES[0], ["2", "9"]) == NAMES[1]
-    assert page_after(NAMES[0], ["2", QUIT]) == ""
+    assert keys_in(b"\x1b[A\x1b[1;2B\x1b[5~\x1b[6~ ") == [UP, DOWN, PAGE_UP, PAGE_DOWN, PAGE_DOWN]
+    assert keys_in(b"\x1b[H\x1b[1~\x1bOH\x1b[7~\x1b[F\x1b[4~\x1bOF\x1b[8~") == [HOME] * 4 + [END] * 4
+    assert keys_in(b"\r\x7f\x1b\x1b[2~\x1b[15~") == [OPEN, BACK, BACK]
+    assert keys_in("é0x".encode()) == []

@@ -9,10 +9,10 @@ import msgspec
 from quantum_trader.app.api.endpoints import Call, Endpoint, Lane, not_found
 from quantum_trader.app.api.reader import ListQuery, Page, RunReader, query_time_ns
 from quantum_trader.app.runs.equity_history import MOST_POINTS, EquityHistory, equity_history
+from quantum_trader.app.runs.journal_trace import trace_in
 from quantum_trader.app.runs.status import FolderStatus, HaltLine, OrderLine, PositionLine
 from quantum_trader.app.runs.why import WhyNot, explain_signal, why_nothing
-from quantum_trader.engine import ids
-from quantum_trader.journal.tracer import TraceAnalysis, analyze, trace_from_records
+from quantum_trader.journal.tracer import TraceAnalysis, analyze
 
 V1: Final = "/api/v1"
 _ROW: Final = {"ts": "2019-02-24T16:30:00", "symbol": "BTCUSDT", "trace_id": "tr00000012", "seq": 19430}
@@ -180,38 +180,8 @@ def _why_not(reader: RunReader, call: Call) -> WhyNot:
     return why_nothing(reader.folder, call.query.symbol, query_time_ns("at", call.query.at))
 
 
-_OF_ORDERS: Final = ("orders", "fills", "executions", "failures")  # views of what names an order
-# where an id that is no trace's stands: its view and column
-_ID_OF: Final = (("intents", "intent_id"), ("orders", "client_order_id"), ("trades", "trade_id"))
-
-
 def _trace(reader: RunReader, given: str) -> TraceAnalysis:
-    lake = reader.lake()
-    trace_id = _trace_id(reader, given)
-    orders = "(select client_order_id from orders where trace_id = $id and client_order_id <> '')"
-    theirs = " union ".join(  # acknowledgements and fills carry the order's id alone
-        f"select producer, seq from {view} where client_order_id in {orders}" for view in _OF_ORDERS
-    )
-    lines = lake.sql(
-        f"select payload from events where trace_id = $id or (producer, seq) in ({theirs}) order by producer, seq",
-        {"id": trace_id},
-    )
-    found = trace_from_records((one.encode() for one in lines["payload"].to_pylist()), trace_id)
+    found = trace_in(reader.lake(), given)
     if found is None:
         not_found(f"id = {given[:100]!r}: no record carries it")
     return analyze(found)
-
-
-def _trace_id(reader: RunReader, given: str) -> str:
-    """The id of the trace that *given* belongs to; *given* itself where nothing else is known."""
-    if given.startswith("s") and given[1:].isascii() and given[1:].isdigit() and len(given) < len("s") + 18:
-        return ids.signal_trace_id(int(given[1:]))
-    if given.startswith("tr"):
-        return given
-    for view, column in _ID_OF:
-        found = reader.rows(f"select trace_id from {view} where {column} = ? and trace_id <> '' limit 1", [given])
-        if found:
-            return str(found[0]["trace_id"])
-    return given
-
-

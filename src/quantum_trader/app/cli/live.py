@@ -24,6 +24,7 @@ from quantum_trader.app.cli.options import (
     gate_flags,
     model_flags,
     policy_flags,
+    start_notifications,
 )
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.symbols import listed_symbols
@@ -144,8 +145,5 @@ def start(
             return 1 if plan.refusals else 0
         from quantum_trader.app.runs.live import run_live
 
-        if notify is not None:
-            from quantum_trader.app.notify.beside import start_beside
-
-            start_beside(state, notify)
+        start_notifications(state, notify)
         return int(run_live(loaded, keys, state, redactor, quiet=quiet))

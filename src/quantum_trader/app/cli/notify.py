@@ -31,6 +31,13 @@ def run_command(
     until_end: Annotated[bool, typer.Option(
         "--until-end", help="End after the run has ended; one that does not run is waited for two minutes.",
     )] = False,
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", hidden=True, help="End with the process that started this one.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Where another process notifies of this run, wait until that has ended, "
+                           "instead of refusing to start.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Tell what happens in a run, from now on, until Ctrl-C; a restart goes on where it stopped.
@@ -39,7 +46,7 @@ def run_command(
     the run. Each line says what was sent to whom, or why not; with --json it is
     a JSON document.
     """
-    from quantum_trader.app.notify.beside import notify_until_stopped, ready_addresses
+    from quantum_trader.app.notify.beside import NotifyEnds, notify_until_stopped, ready_addresses
     from quantum_trader.app.notify.secret_addresses import forget_addresses
     from quantum_trader.app.notify.settings import load_notify_settings
     from quantum_trader.app.process_guard import forget_keys, guarded_process
@@ -57,7 +64,9 @@ def run_command(
     if not as_json:
         typer.echo(f"telling {names} what happens in {state}; Ctrl-C ends it")
     with guarded_process(Redactor(one.address for one in addresses.values())):
-        notify_until_stopped(state, known, addresses, say, until_end=until_end)
+        notify_until_stopped(
+            state, known, addresses, say, NotifyEnds(with_run=until_end, with_parent=with_parent, waits=wait)
+        )
 
 
 @app.command("test")

@@ -186,6 +186,20 @@ def gate_flags(file: Path | None) -> dict[str, tuple[Any, str]]:
     return {key: (value, f"--gates {file.name}") for key, value in given.items()}
 
 
+def start_notifications(state: Path | None, file: Path | None, *, of_server: bool = False) -> None:
+    """Notify of the run in *state* by the settings in *file*, from a process of its own; nothing without *file*.
+
+    *of_server*: for as long as this process lives. Raises ConfigError without *state* and for settings of no use.
+    """
+    if file is None:
+        return
+    if state is None:
+        raise ConfigError("--notify: needs --state DIR, the folder that is told of")
+    from quantum_trader.app.notify.beside import start_beside
+
+    start_beside(state, file, of_server=of_server)
+
+
 def warn_unchecked(models: Sequence[ModelSettings]) -> None:
     """Write a line to standard error for each of *models* that has not passed the look-ahead check."""
     if models:

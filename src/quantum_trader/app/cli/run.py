@@ -25,6 +25,7 @@ from quantum_trader.app.cli.options import (
     JsonOption,
     ModelOption,
     NoPolicyOption,
+    NotifyOption,
     OldModeOption,
     PilotOption,
     PolicyOption,
@@ -39,6 +40,7 @@ from quantum_trader.app.cli.options import (
     policy_flags,
     settings_from,
     shared_flags,
+    start_notifications,
     warn_unchecked,
 )
 from quantum_trader.domain.errors import ConfigError, QuantumTraderError, StateError
@@ -113,6 +115,7 @@ def run_command(
     switches: SwitchOption = None,
     trials: TrialsOption = None,
     serve: ServeOption = None,
+    notify: NotifyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through market, signals, policy, risk guard and paper venue, and report the result.
@@ -140,6 +143,7 @@ def run_command(
         raise ConfigError("--serve: needs --state DIR, the folder that is served")
     from quantum_trader.app.runs.serving import served
 
+    start_notifications(state, notify)
     with served(state or Path(), serve, lambda line: typer.echo(line, err=True)):
         _run(loaded.settings, options, report, pace, as_json, venue == "local", trials)
 

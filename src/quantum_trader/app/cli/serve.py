@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Final
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from quantum_trader.app.cli.options import JsonOption, StateOption
+from quantum_trader.app.cli.options import JsonOption, NotifyOption, StateOption, start_notifications
 from quantum_trader.domain.errors import ConfigError
 
 _BEGINS_S: Final = 60.0
@@ -47,6 +48,7 @@ def serve_command(
         str, typer.Option("--ui-origin", metavar="URL", help="Address of a FreqUI whose pages may use freqtrade's "
                           "endpoints, such as http://localhost:3000. Others may not.")
     ] = "",
+    notify: NotifyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Serve a run's API: read everything, halt, resume, stop, close; whether its process runs, hangs or is dead.
@@ -60,11 +62,7 @@ def serve_command(
         raise ConfigError(
             f"serve: {error.name} is not installed; install it with pip install 'quantum-trader[serve]'"
         ) from None
-    if (tls_cert is None) != (tls_key is None):
-        raise ConfigError("--tls-cert and --tls-key: give both or neither")
-    for flag, file in (("--tls-cert", tls_cert), ("--tls-key", tls_key)):
-        if file is not None and not file.is_file():
-            raise ConfigError(f"{flag} {file}: there is no such file")
+    _check_tls(tls_cert, tls_key)
     if wait:
         _wait_for(state)
     access = AccessSettings(
@@ -79,7 +77,27 @@ def serve_command(
         else:
             typer.echo(f"serving {state} at {address}; Ctrl-C ends it")
 
+    _start_notifications(state, notify)
     serve(state, ServeSettings(access=access, tls_cert=tls_cert, tls_key=tls_key, without_tls=without_tls), ready)
+
+
+def _check_tls(cert: Path | None, key: Path | None) -> None:
+    """Raise ConfigError where one of both is missing, or is no file."""
+    if (cert is None) != (key is None):
+        raise ConfigError("--tls-cert and --tls-key: give both or neither")
+    for flag, file in (("--tls-cert", cert), ("--tls-key", key)):
+        if file is not None and not file.is_file():
+            raise ConfigError(f"{flag} {file}: there is no such file")
+
+
+def _start_notifications(state: Path, file: Path | None) -> None:
+    """Start notifications where *file* is given; this process keeps no address of a target."""
+    from quantum_trader.app.notify.secret_addresses import forget_addresses
+    from quantum_trader.app.runs.status import is_alive
+
+    is_alive(state)  # StateError where the folder is no run's
+    start_notifications(state, file, of_server=True)
+    forget_addresses(os.environ)
 
 
 def _wait_for(state: Path) -> None:

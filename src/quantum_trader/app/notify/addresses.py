@@ -16,7 +16,9 @@ from quantum_trader.domain.errors import ConfigError, brief
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_NAT64: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # 64:ff9b:1::/48 is for local use, and public in no case
+_ASSIGNED: Final = ipaddress.IPv6Network("2000::/3")  # all other IPv6 addresses are reserved, local or translated
+_ISATAP: Final = frozenset({0x0000_5EFE, 0x0200_5EFE})  # before the IPv4 address that a tunnel of a site leads to
 _PUBLIC_METADATA: Final = frozenset({"168.63.129.16"})  # a cloud's own services at an address that looks public
 _SPECIAL: Final = tuple(map(ipaddress.ip_network, (  # IANA's special-purpose networks that older Pythons call global
     "192.0.0.0/24", "192.88.99.0/24", "240.0.0.0/4", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16",
@@ -57,7 +59,7 @@ def plain_address(text: str) -> IpAddress:
 
 
 def _inside(found: IpAddress) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 address leads to: mapped, compatible, 6to4, Teredo or NAT64."""
+    """The IPv4 address that an IPv6 address leads to: mapped, compatible, 6to4, Teredo, NAT64, ISATAP."""
     if isinstance(found, ipaddress.IPv4Address):
         return None
     if found.ipv4_mapped is not None:
@@ -67,14 +69,14 @@ def _inside(found: IpAddress) -> ipaddress.IPv4Address | None:
     if found.teredo is not None:
         return found.teredo[1]
     value = int(found)
-    if any(found in network for network in _NAT64) or (value >> 32 == 0 and value > 1):
+    if found in _NAT64 or (value >> 32 == 0 and value > 1) or (value >> 32) & 0xFFFF_FFFF in _ISATAP:
         return ipaddress.IPv4Address(value & 0xFFFF_FFFF)
     return None
 
 
 def is_public(address: IpAddress) -> bool:
     """Whether *address* is one that anybody on the internet could reach."""
-    if isinstance(address, ipaddress.IPv6Address) and address.is_site_local:
+    if isinstance(address, ipaddress.IPv6Address) and address not in _ASSIGNED:
         return False
     if address.is_multicast or str(address) in _PUBLIC_METADATA or any(address in network for network in _SPECIAL):
         return False

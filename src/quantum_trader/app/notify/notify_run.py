@@ -73,7 +73,10 @@ def read_notify_state(state: Path) -> NotifyState | None:
 
 
 class NotifyLock:
-    """Keeps a second process from telling the same; StateError where one does already."""
+    """Keeps a second process from telling the same; StateError names the one that does already.
+
+    The kernel frees the lock when its process ends, however it ends; the pid in the file is for people.
+    """
 
     def __init__(self, state: Path) -> None:
         private_folder(state / FOLDER)
@@ -81,12 +84,45 @@ class NotifyLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
             os.close(self._descriptor)
-            raise StateError(f"--state {state}: another process notifies of this run; stop it first") from None
+            pid = f" (pid {holder})" if holder.isdigit() else ""
+            raise StateError(f"--state {state}: another process{pid} notifies of this run; stop it first") from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
 
     def close(self) -> None:
         """Let another process notify."""
         os.close(self._descriptor)
+
+
+class RunEnd:
+    """Since when a run has been over; a restart makes it go on."""
+
+    def __init__(self, state: Path, settings: NotifySettings) -> None:
+        self._folder, self._settings = state, settings
+        self._since_ns = 0
+        self._has_lived = False
+
+    def over_s(self, now_ns: int) -> float | None:
+        """For how many seconds the run has been over; None: it is not, or it may still begin or be restarted."""
+        found = condition_of(self._folder, now_ns)
+        self._has_lived = self._has_lived or (found is not None and found.status.alive)
+        if found is not None and found.condition not in _OVER:
+            self._since_ns = 0
+            return None
+        self._since_ns = self._since_ns or now_ns
+        over_s = (now_ns - self._since_ns) / NS_PER_SECOND
+        is_short = over_s < self._settings.stopped_after_s + 2.0 * self._settings.poll_s
+        return None if is_short or (not self._has_lived and over_s < _DAY_OVER_S) else over_s
+
+
+def condition_of(state: Path, now_ns: int) -> RunCondition | None:
+    """The condition of the run in *state*; None where there is none yet, or a file is being replaced."""
+    try:
+        return run_condition(state, now_ns)
+    except (StateError, OSError):
+        return None
 
 
 class NotifyRun:
@@ -108,8 +144,7 @@ class NotifyRun:
         self._errands: dict[Future[Delivered], Errand | None] = {}  # None: the ping
         self._jobs: list[Future[list[Notice]]] = []
         self._alarms_ns = 0
-        self._over_since_ns = 0
-        self._has_lived = False
+        self._end = RunEnd(state, settings)
         self._written = b""
 
     def step(self) -> RunCondition | None:
@@ -117,7 +152,7 @@ class NotifyRun:
         now_ns = self._now_ns()
         self._collect(now_ns)
         self.desk.take(self.cursor.look(), now_ns)
-        found = self._condition(now_ns)
+        found = condition_of(self._folder, now_ns)
         if found is not None:
             self.desk.take(self._watch.look(found, now_ns), now_ns)
             self._start_jobs(found, now_ns)
@@ -134,17 +169,8 @@ class NotifyRun:
 
     def is_over(self) -> bool:
         """Whether the run has ended and everything that can be told of it was told."""
-        now_ns = self._now_ns()
-        found = self._condition(now_ns)
-        self._has_lived = self._has_lived or (found is not None and found.status.alive)
-        if found is not None and found.condition not in _OVER:
-            self._over_since_ns = 0
-            return False
-        self._over_since_ns = self._over_since_ns or now_ns
-        over_s = (now_ns - self._over_since_ns) / NS_PER_SECOND
-        if over_s < self._settings.stopped_after_s + 2.0 * self._settings.poll_s or (
-            not self._has_lived and over_s < _DAY_OVER_S
-        ):
+        over_s = self._end.over_s(self._now_ns())
+        if over_s is None:
             return False
         return over_s > _LAST_TRIES_S or not (self.outbox.waiting or self._errands or self._jobs or self._is_due_soon())
 
@@ -170,12 +196,6 @@ class NotifyRun:
             self.save()
         except StateError as error:
             self._say(f"not noted, so that a restart may repeat it: {error}", {"ok": False, "why": str(error)})
-
-    def _condition(self, now_ns: int) -> RunCondition | None:
-        try:
-            return run_condition(self._folder, now_ns)
-        except (StateError, OSError):
-            return None  # no run yet, or a file is being replaced
 
     def _is_due_soon(self) -> bool:
         """Whether a notice waits for the end of its window; those of quiet hours wait for the next start."""

@@ -9,9 +9,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from quantum_trader.app.runs.equity_history import EquityHistory, equity_history
+from quantum_trader.app.runs.journal_trace import trace_in
 from quantum_trader.app.runs.run_condition import RunCondition, run_condition
 from quantum_trader.domain.errors import QuantumTraderError
-from quantum_trader.journal.lake import JOURNAL, Lake
+from quantum_trader.journal.lake import JOURNAL, Lake, QueryParams
 
 TIMEOUT_S: Final = 5.0  # of one question to the journal
 MEMORY_MB: Final = 256
@@ -60,15 +61,28 @@ class FolderView:
         empty = EquityHistory(start_equity=None, points=())
         return self.tried("equity", lambda: equity_history(self.state, most=MOST_POINTS), empty)
 
-    def rows(self, query: str) -> list[dict[str, Any]]:
+    def rows(self, query: str, params: QueryParams = None) -> list[dict[str, Any]]:
         """The rows of one SELECT over the journal; none where there is no journal or it cannot be read."""
-        if not (self.state / JOURNAL).is_dir():
+        if not self._has_journal():
             return []
-        return self.tried("journal", lambda: self._asked(query), [])
+        return self.tried("journal", lambda: self._asked(query, params), [])
 
-    def _asked(self, query: str) -> list[dict[str, Any]]:
-        lake = Lake(self.state / JOURNAL, timeout_s=TIMEOUT_S, memory_mb=MEMORY_MB, threads=1)
-        found = list(lake.answer(query).rows())
+    def trace(self, given: str) -> dict[str, Any] | None:
+        """The steps of the decision that *given* belongs to (a `Trace`); None where none is recorded."""
+        if not given or not self._has_journal():
+            return None
+        found = self.tried("trace", lambda: trace_in(self._lake(), given), None)
+        return msgspec.to_builtins(found) if found is not None else None
+
+    def _has_journal(self) -> bool:
+        return (self.state / JOURNAL).is_dir()
+
+    def _lake(self) -> Lake:
+        return Lake(self.state / JOURNAL, timeout_s=TIMEOUT_S, memory_mb=MEMORY_MB, threads=1)
+
+    def _asked(self, query: str, params: QueryParams) -> list[dict[str, Any]]:
+        lake = self._lake()
+        found = list(lake.answer(query, params).rows())
         for one in lake.damage:
             told = f"{one.path}: {one.reason}"
             if told not in self.damage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import termios
 import tty
@@ -12,29 +13,44 @@ from typing import Any, Final
 QUIT: Final = "quit"
 NEXT: Final = "next"
 BEFORE: Final = "before"
-_ENDS: Final = (b"q", b"Q", b"\x03", b"\x04")  # also Ctrl-C and Ctrl-D where they come as letters
-_ARROWS: Final = {b"C": NEXT, b"B": NEXT, b"D": BEFORE, b"A": BEFORE}
+UP: Final = "up"
+DOWN: Final = "down"
+PAGE_UP: Final = "page up"
+PAGE_DOWN: Final = "page down"
+HOME: Final = "home"
+END: Final = "end"
+OPEN: Final = "open"
+BACK: Final = "back"
+_LETTERS: Final = {
+    b"q": QUIT, b"Q": QUIT, b"\x03": QUIT, b"\x04": QUIT,  # also Ctrl-C and Ctrl-D where they come as letters
+    b"\t": NEXT, b" ": PAGE_DOWN, b"\r": OPEN, b"\n": OPEN, b"\x7f": BACK, b"\x08": BACK,
+}
+_FINALS: Final = {  # of a sequence that begins with ESC [ or ESC O
+    b"A": UP, b"B": DOWN, b"C": NEXT, b"D": BEFORE, b"H": HOME, b"F": END, b"Z": BEFORE, b"M": OPEN,
+}
+_NUMBERS: Final = {b"1": HOME, b"7": HOME, b"4": END, b"8": END, b"5": PAGE_UP, b"6": PAGE_DOWN}  # before a ~
+_SEQUENCE: Final = re.compile(rb"\x1b[\[O]([\d;]*)([A-Za-z~])")
+_UNFINISHED: Final = re.compile(rb"\x1b(?:[\[O][\d;]*)?$")
 _READ: Final = 64
-_ESCAPE: Final = 0x1B
+_REST_S: Final = 0.05  # a sequence that comes in parts is whole after so long
 
 
 def keys_in(raw: bytes) -> list[str]:
-    """The keys in *raw* that mean something here: QUIT, NEXT, BEFORE, or a digit from 1 on."""
+    """The keys in *raw* that mean something here: one of the names above, or a digit from 1 on."""
     found, place = [], 0
     while place < len(raw):
-        one = raw[place:place + 1]
-        if raw[place] == _ESCAPE and raw[place + 1:place + 2] in (b"[", b"O"):
-            arrow = _ARROWS.get(raw[place + 2:place + 3])
-            found += [arrow] if arrow else []
-            place += 3
-            continue
-        if one in _ENDS:
-            found.append(QUIT)
-        elif one in (b"\t", b" "):
-            found.append(NEXT)
-        elif one.isdigit() and one != b"0":
-            found.append(one.decode())
-        place += 1
+        sequence = _SEQUENCE.match(raw, place)
+        if sequence is not None:
+            number, final = sequence.groups()
+            key = _NUMBERS.get(number.partition(b";")[0]) if final == b"~" else _FINALS.get(final)
+            place = sequence.end()
+        else:
+            one = raw[place:place + 1]
+            digit = one.decode() if one in b"123456789" else None
+            key = BACK if one == b"\x1b" else _LETTERS.get(one, digit)
+            place += 1
+        if key is not None:
+            found.append(key)
     return found
 
 
@@ -60,11 +76,17 @@ class TerminalKeys:
 
     def wait(self, seconds: float) -> list[str]:
         """The keys that come within *seconds*, as soon as there is one; QUIT where the terminal is gone."""
+        raw = self._read(seconds)
+        if raw and _UNFINISHED.search(raw):
+            raw += self._read(_REST_S) or b""
+        return [QUIT] if raw == b"" else keys_in(raw or b"")
+
+    def _read(self, seconds: float) -> bytes | None:
+        """What comes within *seconds*; None: nothing, empty: the terminal is gone."""
         ready, _, _ = select.select([self._descriptor], [], [], seconds)
         if not ready:
-            return []
+            return None
         try:
-            raw = os.read(self._descriptor, _READ)
+            return os.read(self._descriptor, _READ)
         except OSError:
-            return [QUIT]
-        return keys_in(raw) if raw else [QUIT]
+            return b""

@@ -22,31 +22,36 @@ from quantum_trader.app.terminal.signal_facts import (
     learning_facts,
     models_facts,
     shadows_facts,
+    signal_facts,
 )
 from quantum_trader.domain.enums import Side
 from quantum_trader.domain.errors import StateError
 
 
 class PageFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """One page as it was read at *read_ns*; *trouble* names what could not be read and is missing."""
+    """One page, or one *item* of it, as it was read at *read_ns*; *trouble* names what is missing and why."""
 
     page: str
+    item: str = ""  # key of a row of the page; empty: the page itself
     read_ns: int
     facts: Facts
     trouble: tuple[str, ...] = ()
 
 
-def read_page(state: Path, page: str, now_ns: int) -> PageFacts:
-    """The facts of *page* of the run in *state* at *now_ns*. Raises StateError where the status cannot be read."""
+def read_page(state: Path, page: str, now_ns: int, item: str = "") -> PageFacts:
+    """The facts of *page* of the run in *state* at *now_ns*, or of one *item* of it.
+
+    Raises StateError where the status cannot be read.
+    """
     view = FolderView(state, now_ns)
     try:
         head = _head(view)
-        facts = {**head, **PAGES[page](view)}
+        facts = {**head, **(ITEMS[page](view, item) if item else PAGES[page](view))}
     except StateError:
         raise
     except UNREADABLE as error:
         raise StateError(f"{state}: cannot be read ({type(error).__name__}: {error})") from error
-    return PageFacts(page=page, read_ns=now_ns, facts=facts, trouble=tuple(view.trouble))
+    return PageFacts(page=page, item=item, read_ns=now_ns, facts=facts, trouble=tuple(view.trouble))
 
 
 def _head(view: FolderView) -> Facts:
@@ -114,6 +119,17 @@ def position_facts(line: PositionLine) -> Facts:
     }
 
 
+def position_item(view: FolderView, symbol: str) -> Facts:
+    """The position in *symbol*, its orders, and the steps of the decision that opened it."""
+    status = view.condition().status
+    line = next((one for one in status.positions if one.symbol == symbol), None)
+    return {
+        "position": position_facts(line) if line is not None else None,
+        "orders": msgspec.to_builtins([one for one in status.orders if one.symbol == symbol]),
+        "trace": view.trace(line.trace_id) if line is not None else None,
+    }
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -145,4 +161,7 @@ def health_facts(view: FolderView) -> Facts:
 PAGES: Final[dict[str, Callable[[FolderView], Facts]]] = {
     "overview": overview_facts, "positions": positions_facts, "decisions": decisions_facts, "learning": learning_facts,
     "shadows": shadows_facts, "models": models_facts, "health": health_facts,
+}
+ITEMS: Final[dict[str, Callable[[FolderView, str], Facts]]] = {  # of pages whose rows can be opened
+    "overview": position_item, "positions": position_item, "decisions": signal_facts, "shadows": signal_facts,
 }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +15,9 @@ from quantum_trader.app.report import formats as fmt
 from quantum_trader.domain.clock import iso
 from quantum_trader.domain.errors import escaped
 
+ROW: Final = "row"  # name under which the style of a row that can be opened holds its key
+NARROW: Final = 100  # below so many letters some columns are left out
+SMALL: Final = 75
 _MINUTES_FROM_S: Final = 120.0
 _HOURS_FROM_S: Final = 7_200.0
 _DAYS_FROM_S: Final = 172_800.0
@@ -32,6 +36,11 @@ def signed_text(text: str) -> Text:
 def utc_text(ts_ns: int | None) -> str:
     """A time to the second with UTC; a dash where there is none (0 or None)."""
     return f"{iso(ts_ns)[:19].replace('T', ' ')} UTC" if ts_ns else fmt.UNKNOWN
+
+
+def row_time(ts_ns: int | None, width: int) -> str:
+    """A time in a list that is *width* letters wide: to the second, or to the minute without its year."""
+    return utc_text(ts_ns) if width >= NARROW or not ts_ns else iso(ts_ns)[5:16].replace("T", " ")
 
 
 def seconds_text(seconds: float | None) -> str:
@@ -60,15 +69,34 @@ def name_grid(rows: Iterable[tuple[str, object]]) -> Table:
     return grid
 
 
-def row_table(title: str, columns: Sequence[tuple[str, bool]], rows: Iterable[Sequence[object]], empty: str) -> Table:
-    """*rows* under *columns* (heading, whether its values are numbers); the sentence *empty* where there is none."""
+class TextColumn(NamedTuple):
+    """One column of a table."""
+
+    heading: str
+    is_number: bool = False
+    from_width: int = 0  # a narrower screen leaves it out
+
+
+def row_table(
+    title: str, columns: Sequence[TextColumn], rows: Iterable[Sequence[object]], empty: str, width: int,
+    keys: Sequence[str] = (),
+) -> Table:
+    """*rows* under those of *columns* that fit *width*; the sentence *empty* where there is no row.
+
+    *keys*: one for each row where rows can be opened.
+    """
+    shown = [number for number, one in enumerate(columns) if width >= one.from_width]
     table = Table(
         title=Text(title, style="bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0),
     )
-    for heading, is_number in columns:
-        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(one if isinstance(one, Text) else shown_text(one) for one in row))
+    for number in shown:
+        table.add_column(
+            columns[number].heading, justify="right" if columns[number].is_number else "left", overflow="fold"
+        )
+    for place, row in enumerate(rows):
+        cells = [row[number] for number in shown]
+        style = Style(meta={ROW: keys[place]}) if keys else None
+        table.add_row(*(one if isinstance(one, Text) else shown_text(one) for one in cells), style=style)
     return table if table.row_count else name_grid([(title, Text(empty, style="dim"))])
 
 

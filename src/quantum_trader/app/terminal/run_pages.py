@@ -11,6 +11,9 @@ from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.report.text_chart import text_curve
 from quantum_trader.app.terminal.folder_view import Facts
 from quantum_trader.app.terminal.parts import (
+    NARROW,
+    SMALL,
+    TextColumn,
     line_list,
     name_grid,
     number_text,
@@ -26,8 +29,19 @@ _CHART_LINES: Final = 8
 _CHART_WIDTH: Final = 110
 _NO_STOP: Final = "NO STOP at the venue"
 _POSITION_COLUMNS: Final = (
-    ("symbol", False), ("side", False), ("quantity", True), ("entry", True), ("last", True), ("stop", True),
-    ("to the stop", True), ("USDT", True), ("R", True),
+    TextColumn("symbol"), TextColumn("side"), TextColumn("quantity", True, NARROW), TextColumn("entry", True, SMALL),
+    TextColumn("last", True), TextColumn("stop", True), TextColumn("to the stop", True), TextColumn("USDT", True),
+    TextColumn("R", True, NARROW),
+)
+_WHOLE: Final = 130  # from so many letters on a position's line has everything
+_MORE_COLUMNS: Final = (
+    TextColumn("liquidation", True, _WHOLE), TextColumn("leverage", True, _WHOLE),
+    TextColumn("fees USDT", True, _WHOLE), TextColumn("funding USDT", True, _WHOLE),
+    TextColumn("entered", False, _WHOLE), TextColumn("model", False, _WHOLE),
+)
+_ORDER_COLUMNS: Final = (
+    TextColumn("symbol"), TextColumn("for"), TextColumn("quantity", True), TextColumn("at", True),
+    TextColumn("resting", False, SMALL), TextColumn("id", False, NARROW),
 )
 
 
@@ -41,7 +55,8 @@ def overview_page(facts: Facts, width: int) -> RenderableType:
     quiet = line_list("Why nothing happens", facts["why_quiet"], "nothing keeps the run from its next trade")
     problems = [line_list("Problems", facts["problems"], "none", "bold red")] if facts["problems"] else []
     return Group(
-        *problems, name_grid(_account_rows(facts)), chart, _halts(facts), _positions(facts, short=True),
+        *problems, name_grid(_account_rows(facts)), chart, _halts(facts),
+        _positions(facts, width, _POSITION_COLUMNS),
         name_grid([("last trade", _last_trade(facts))]), quiet,
     )
 
@@ -72,23 +87,27 @@ def _halts(facts: Facts) -> RenderableType:
     return line_list("Halts in force", lines, "none", "bold red")
 
 
-def _positions(facts: Facts, *, short: bool) -> RenderableType:
-    more = () if short else (("liquidation", True), ("leverage", True), ("fees USDT", True), ("funding USDT", True),
-                             ("entered", False), ("model", False))
-    rows = [[*_position(one), *([] if short else _position_rest(one))] for one in facts["positions"]]
-    return row_table(f"Open positions: {len(rows)}", (*_POSITION_COLUMNS, *more), rows, "none")
+def _positions(facts: Facts, width: int, columns: tuple[TextColumn, ...]) -> RenderableType:
+    rows = [[*_position(one), *_position_rest(one)] for one in facts["positions"]]
+    keys = [one["symbol"] for one in facts["positions"]]
+    return row_table(f"Open positions: {len(rows)}", columns, rows, "none", width, keys)
 
 
 def _position(one: Facts) -> list[object]:
     whose = "" if one["traded"] else " (not this run's)"
-    stopped = one["protected"] and one["stop"]
     return [
         f"{one['symbol']}{whose}", one["side"], number_text(one["qty"]), fmt.price(one["entry_price"]),
         fmt.price(one["mark_price"]) if one["mark_price"] else fmt.UNKNOWN,
-        fmt.price(one["stop"]) if stopped else Text(_NO_STOP, style="bold red"),
+        stop_text(one),
         fmt.percent(one["stop_distance_pct"]) if one["stop_distance_pct"] is not None else fmt.UNKNOWN,
         signed_text(fmt.signed_money(one["unrealised_usdt"])), signed_text(fmt.multiple(one["unrealised_r"])),
     ]
+
+
+def stop_text(one: Facts) -> Text:
+    """The stop of a position, or that none rests at the venue."""
+    stopped = one["protected"] and one["stop"]
+    return Text(fmt.price(one["stop"])) if stopped else Text(_NO_STOP, style="bold red")
 
 
 def _position_rest(one: Facts) -> list[object]:
@@ -112,18 +131,22 @@ def _last_trade(facts: Facts) -> Text:
 
 def positions_page(facts: Facts, width: int) -> RenderableType:
     """Positions with everything known of them, and the orders at the venue."""
-    orders = [
+    others = [f"{utc_text(one['ts_ns'])}: {one['text']}" for one in facts["by_others"]]
+    return Group(
+        _positions(facts, width, (*_POSITION_COLUMNS, *_MORE_COLUMNS)), orders_table(facts["orders"], width),
+        line_list("Done by others on the account", others, "nothing"),
+    )
+
+
+def orders_table(orders: list[Facts], width: int) -> RenderableType:
+    """Orders that may still be open."""
+    rows = [
         [one["symbol"], fmt.words(one["purpose"]) if one["purpose"] else "another trader's", number_text(one["qty"]),
          fmt.price(one["price"]) if one["price"] else fmt.UNKNOWN, "yes" if one["resting"] else "not acknowledged",
          one["client_order_id"]]
-        for one in facts["orders"]
+        for one in orders
     ]
-    columns = (("symbol", False), ("for", False), ("quantity", True), ("at", True), ("resting", False), ("id", False))
-    others = [f"{utc_text(one['ts_ns'])}: {one['text']}" for one in facts["by_others"]]
-    return Group(
-        _positions(facts, short=width < 130), row_table(f"Orders: {len(orders)}", columns, orders, "none"),
-        line_list("Done by others on the account", others, "nothing"),
-    )
+    return row_table(f"Orders: {len(rows)}", _ORDER_COLUMNS, rows, "none", width)
 
 
 def health_page(facts: Facts, width: int) -> RenderableType:

@@ -10,7 +10,12 @@ from quantum_trader.app.runs.model_state import lack_words, silence_words, too_s
 from quantum_trader.app.runs.models_in_force import ModelsInForce, models_in_force
 from quantum_trader.app.terminal.folder_view import Facts, FolderView
 
-MOST_ROWS: Final = 20
+MOST_ROWS: Final = 200  # of a list, newest first
+MOST_REASONS: Final = 20
+_DECISION: Final = (
+    'ts_ns, signal_id, trace_id, symbol, action, confidence, decision, reason, observed, "limit", '
+    "min_confidence_used, risk_pct_used"
+)
 NEWEST: Final = "order by ts_ns desc, producer desc, seq desc"
 
 
@@ -18,12 +23,11 @@ def decisions_facts(view: FolderView) -> Facts:
     """The newest signals with what became of each and why, and how many were refused for each reason."""
     return {
         "decisions": view.rows(
-            'select ts_ns, signal_id, symbol, action, confidence, decision, reason, observed, "limit", '
-            f"min_confidence_used, risk_pct_used from decisions {NEWEST} limit {MOST_ROWS}"
+            f"select {_DECISION} from decisions {NEWEST} limit {MOST_ROWS}"
         ),
         "counts": view.rows(
             "select decision, reason, count(*) as signals, max(ts_ns) as last_ns from decisions group by all "
-            f"order by signals desc, reason limit {MOST_ROWS}"
+            f"order by signals desc, reason limit {MOST_REASONS}"
         ),
     }
 
@@ -42,7 +46,7 @@ def shadows_facts(view: FolderView) -> Facts:
             f"{reasons}select s.traded, coalesce(d.reason, '') as reason, count(*) as shadows, "
             "avg(s.net_bps) as mean_bps, avg(s.r) as mean_r, avg(cast(s.net_bps > 0 as integer)) as won "
             "from shadows s left join judged d using (signal_id) group by all "
-            f"order by s.traded desc, shadows desc, reason limit {MOST_ROWS}"
+            f"order by s.traded desc, shadows desc, reason limit {MOST_REASONS}"
         ),
         "refused": view.rows(
             f"{reasons}, newest as (select * from shadows where not traded {NEWEST} limit {MOST_ROWS}) "
@@ -52,8 +56,24 @@ def shadows_facts(view: FolderView) -> Facts:
     }
 
 
+def signal_facts(view: FolderView, signal_id: str) -> Facts:
+    """One signal: what was decided, the steps of its decision, and its shadow trade where that has ended."""
+    found = view.rows(f"select {_DECISION} from decisions where signal_id = ? {NEWEST} limit 1", [signal_id])
+    shadows = view.rows(
+        f"select ts_ns, exit, net_bps, r, bars_held, traded from shadows where signal_id = ? {NEWEST} limit 1",
+        [signal_id],
+    )
+    return {
+        "signal": found[0] if found else None, "shadow": shadows[0] if shadows else None,
+        "trace": view.trace(signal_id),
+    }
+
+
 def learning_facts(view: FolderView) -> Facts:
-    """The models of the run with what each still lacks, the last signal, and the trainings that have ended."""
+    """The models of the run with what each still lacks, the last signal, and the trainings.
+
+    *training*: the newest report of a training of the pilot, none or one.
+    """
     status = view.condition().status
     state = status.models
     models = [
@@ -67,6 +87,10 @@ def learning_facts(view: FolderView) -> Facts:
         "silence": silence_words(state) if state is not None and state.silence else "",
         "too_small": too_small_words(state) if state is not None else "",
         "pilot": status.pilot,
+        "training": view.rows(
+            "select ts_ns, session_id, device, group_number, groups, seeds, \"update\", updates, steps, steps_per_s, "
+            f"eta_s from pilot_trainings {NEWEST} limit 1"
+        ),
         "trainings": view.rows(f"select ts_ns, session_id, rows, duration_s, reason from trainings {NEWEST} limit 10"),
     }
 

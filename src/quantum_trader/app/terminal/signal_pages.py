@@ -9,7 +9,19 @@ from rich.text import Text
 
 from quantum_trader.app.report import formats as fmt
 from quantum_trader.app.terminal.folder_view import Facts
-from quantum_trader.app.terminal.parts import line_list, name_grid, number_text, row_table, signed_text, utc_text
+from quantum_trader.app.terminal.parts import (
+    NARROW,
+    SMALL,
+    TextColumn,
+    line_list,
+    name_grid,
+    number_text,
+    row_table,
+    row_time,
+    seconds_text,
+    signed_text,
+    utc_text,
+)
 
 _SHORT_ID: Final = 12
 _ALLOWED: Final = "ALLOWED"
@@ -18,30 +30,32 @@ _ALLOWED: Final = "ALLOWED"
 def decisions_page(facts: Facts, width: int) -> RenderableType:
     """The newest signals with what became of each, and how many of each reason."""
     rows = [
-        [utc_text(one["ts_ns"]), one["symbol"], one["action"], number_text(one["confidence"]),
-         _verdict(one["decision"]), _reason(one), one["signal_id"]]
+        [row_time(one["ts_ns"], width), one["symbol"], one["action"], number_text(one["confidence"]),
+         verdict_text(one["decision"]), reason_words(one), one["signal_id"]]
         for one in facts["decisions"]
     ]
-    columns = (("time", False), ("symbol", False), ("signal", False), ("confidence", True), ("decision", False),
-               ("why", False), ("id", False))
+    columns = (TextColumn("time"), TextColumn("symbol"), TextColumn("signal"), TextColumn("confidence", True, SMALL),
+               TextColumn("decision"), TextColumn("why"), TextColumn("id", False, NARROW))
     counts = [
-        [_verdict(one["decision"]), fmt.words(one["reason"]) if one["reason"] else "", fmt.count(one["signals"]),
-         utc_text(one["last_ns"])]
+        [verdict_text(one["decision"]), fmt.words(one["reason"]) if one["reason"] else "", fmt.count(one["signals"]),
+         row_time(one["last_ns"], width)]
         for one in facts["counts"]
     ]
-    count_columns = (("decision", False), ("why", False), ("signals", True), ("the last", False))
+    count_columns = (TextColumn("decision"), TextColumn("why"), TextColumn("signals", True), TextColumn("the last"))
     return Group(
-        row_table("Signals by what became of them", count_columns, counts, "no signal yet"),
-        row_table("The newest signals", columns, rows, "none yet"),
-        Text("One of them: quantum-trader why ID --state DIR", style="dim"),
+        row_table("Signals by what became of them", count_columns, counts, "no signal yet", width),
+        row_table(
+            "The newest signals", columns, rows, "none yet", width, [one["signal_id"] for one in facts["decisions"]]
+        ),
     )
 
 
-def _verdict(decision: str) -> Text:
+def verdict_text(decision: str) -> Text:
+    """What was decided of a signal."""
     return Text("allowed", style="green") if decision == _ALLOWED else Text("refused", style="yellow")
 
 
-def _reason(one: Facts) -> str:
+def reason_words(one: Facts) -> str:
     """The reason of a refusal with what was measured and its limit, where they say something."""
     if not one["reason"]:
         return f"risk {number_text(one['risk_pct_used'], '%')} of the equity" if one["risk_pct_used"] else ""
@@ -54,29 +68,36 @@ def shadows_page(facts: Facts, width: int) -> RenderableType:
     """What refused signals would have made, beside what traded ones did."""
     rows = [
         ["traded" if one["traded"] else "refused", fmt.words(one["reason"]) if one["reason"] else "",
-         fmt.count(one["shadows"]), _bps(one["mean_bps"]), signed_text(fmt.multiple(one["mean_r"])),
+         fmt.count(one["shadows"]), bps_text(one["mean_bps"]), signed_text(fmt.multiple(one["mean_r"])),
          fmt.share(one["won"])]
         for one in facts["by_reason"]
     ]
-    columns = (("signals", False), ("why", False), ("ended", True), ("mean, bps", True), ("mean, R", True),
-               ("above 0", True))
+    columns = (TextColumn("signals"), TextColumn("why"), TextColumn("ended", True), TextColumn("mean, bps", True),
+               TextColumn("mean, R", True), TextColumn("above 0", True))
     newest = [
-        [utc_text(one["ts_ns"]), one["symbol"], one["action"] or fmt.UNKNOWN,
-         fmt.words(one["reason"]) if one["reason"] else fmt.UNKNOWN, fmt.words(one["exit"]), _bps(one["net_bps"]),
+        [row_time(one["ts_ns"], width), one["symbol"], one["action"] or fmt.UNKNOWN,
+         fmt.words(one["reason"]) if one["reason"] else fmt.UNKNOWN, fmt.words(one["exit"]), bps_text(one["net_bps"]),
          signed_text(fmt.multiple(one["r"])), one["signal_id"]]
         for one in facts["refused"]
     ]
-    newest_columns = (("ended", False), ("symbol", False), ("signal", False), ("refused for", False), ("exit", False),
-                      ("bps", True), ("R", True), ("id", False))
+    newest_columns = (
+        TextColumn("ended"), TextColumn("symbol"), TextColumn("signal"), TextColumn("refused for"),
+        TextColumn("exit", False, NARROW), TextColumn("bps", True),
+        TextColumn("R", True, SMALL), TextColumn("id", False, NARROW),
+    )
     return Group(
-        row_table("Shadow trades that have ended", columns, rows, "none yet"),
+        row_table("Shadow trades that have ended", columns, rows, "none yet", width),
         Text("After costs and funding; means without intervals: quantum-trader shadows --state DIR judges them.",
              style="dim"),
-        row_table("The newest of refused signals", newest_columns, newest, "none yet"),
+        row_table(
+            "The newest of refused signals", newest_columns, newest, "none yet", width,
+            [one["signal_id"] for one in facts["refused"]],
+        ),
     )
 
 
-def _bps(value: float | None) -> Text:
+def bps_text(value: float | None) -> Text:
+    """Basis points with their sign and its colour."""
     return signed_text(fmt.UNKNOWN if value is None else f"{value:+.1f}")
 
 
@@ -87,7 +108,8 @@ def run_learning_page(facts: Facts, width: int) -> RenderableType:
          Text("warm", style="green") if one["warm"] else Text("lacks bars", style="yellow"), one["lacks"]]
         for one in facts["models"]
     ]
-    columns = (("model", False), ("symbols", False), ("state", False), ("what it lacks", False))
+    columns = (TextColumn("model"), TextColumn("symbols", False, SMALL), TextColumn("state"),
+               TextColumn("what it lacks"))
     said = [
         ("last signal", utc_text(facts["last_signal_ns"])),
         ("no signal", facts["silence"] or "the newest bars gave one"),
@@ -97,16 +119,33 @@ def run_learning_page(facts: Facts, width: int) -> RenderableType:
     if facts["too_small"]:
         said.append(("too small", facts["too_small"]))
     trainings = [
-        [utc_text(one["ts_ns"]), one["session_id"], fmt.count(one["rows"]), number_text(one["duration_s"], "s"),
+        [row_time(one["ts_ns"], width), one["session_id"], fmt.count(one["rows"]), number_text(one["duration_s"], "s"),
          one["reason"] or ""]
         for one in facts["trainings"]
     ]
-    training_columns = (("ended", False), ("session", False), ("rows", True), ("took", True), ("why", False))
-    return Group(
-        row_table("Models of this run", columns, models, "not known yet"),
-        name_grid([*(said if facts["models"] else []), ("pilot", facts["pilot"] or "none")]),
-        row_table("Trainings that have ended", training_columns, trainings, "none in this run's journal"),
+    training_columns = (
+        TextColumn("ended"), TextColumn("session"), TextColumn("rows", True), TextColumn("took", True),
+        TextColumn("why", False, NARROW),
     )
+    return Group(
+        row_table("Models of this run", columns, models, "not known yet", width),
+        name_grid([*(said if facts["models"] else []), ("pilot", facts["pilot"] or "none"), *_training(facts)]),
+        row_table(
+            "Trainings that have ended", training_columns, trainings, "none in this run's journal", width
+        ),
+    )
+
+
+def _training(facts: Facts) -> list[tuple[str, object]]:
+    """How far the newest training of the pilot was at its last report; nothing without one."""
+    return [
+        ("training of the pilot", (
+            f"{one['session_id']}: group {one['group_number']} of {one['groups']} ({one['seeds']} seeds), update "
+            f"{fmt.count(one['update'])} of {fmt.count(one['updates'])}, {fmt.count(one['steps'])} steps on "
+            f"{one['device']}, {seconds_text(one['eta_s'])} left at {utc_text(one['ts_ns'])}"
+        ))
+        for one in facts["training"]
+    ]
 
 
 def models_page(facts: Facts, width: int) -> RenderableType:
@@ -118,27 +157,30 @@ def models_page(facts: Facts, width: int) -> RenderableType:
         ("id of the pilot", _short(found["pilot"]) if found["pilot"] else "no pilot"),
     ])
     changes = [
-        [utc_text(one["ts_ns"]), one["role"], _listed(one["names"]), ", ".join(map(_short, _parts(one["ids"]))),
+        [row_time(one["ts_ns"], width), one["role"], _listed(one["names"]), ", ".join(map(_short, _parts(one["ids"]))),
          _alias(one), one["actor"] or "", one["reason"] or ""]
         for one in facts["changes"]
     ]
     refused = [
-        [utc_text(one["ts_ns"]), one["role"], _short(one["model"]), _alias(one), one["reason"]]
+        [row_time(one["ts_ns"], width), one["role"], _short(one["model"]), _alias(one), one["reason"]]
         for one in facts["refused"]
     ]
     registry = [
-        [utc_text(one["ts_ns"]), _short(one["model_id"]), one["change"], one["alias"] or "", one["actor"] or "",
+        [row_time(one["ts_ns"], width), _short(one["model_id"]), one["change"], one["alias"] or "", one["actor"] or "",
          one["reason"] or ""]
         for one in facts["registry"]
     ]
-    since = (("from", False), ("role", False), ("models", False), ("ids", False), ("follows", False), ("by", False),
-             ("why", False))
-    of_refused = (("time", False), ("role", False), ("id", False), ("follows", False), ("why", False))
-    of_registry = (("time", False), ("id", False), ("what", False), ("alias", False), ("by", False), ("why", False))
+    since = (TextColumn("from"), TextColumn("role"), TextColumn("models"), TextColumn("ids", False, SMALL),
+             TextColumn("follows", False, NARROW), TextColumn("by"), TextColumn("why", False, NARROW))
+    of_refused = (TextColumn("time"), TextColumn("role"), TextColumn("id"), TextColumn("follows", False, NARROW),
+                  TextColumn("why"))
+    of_registry = (TextColumn("time"), TextColumn("id"), TextColumn("what"), TextColumn("alias"), TextColumn("by"),
+                   TextColumn("why", False, NARROW))
     return Group(
-        head, row_table("In force, newest first", since, changes, "no change was recorded"),
-        row_table("Refused", of_refused, refused, "none"),
-        row_table("Registered, promoted, exported, rolled back", of_registry, registry, "none in this run's journal"),
+        head, row_table("In force, newest first", since, changes, "no change was recorded", width),
+        row_table("Refused", of_refused, refused, "none", width),
+        row_table("Registered, promoted, exported, rolled back", of_registry, registry, "none in this run's journal",
+                  width),
         line_list("The registry itself", (), "quantum-trader registry list"),
     )
 

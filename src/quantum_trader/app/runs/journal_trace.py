@@ -1,0 +1,45 @@
+"""The trace of one decision from a journal, by the id of anything that belongs to it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from quantum_trader.engine import ids
+from quantum_trader.journal.lake import Lake
+from quantum_trader.journal.tracer import Trace, trace_from_records
+
+_DIGITS: Final = 18
+_OF_ORDERS: Final = ("orders", "fills", "executions", "failures")  # views of what names an order
+# where an id that is no trace's stands: its view and column
+_ID_OF: Final = (("intents", "intent_id"), ("orders", "client_order_id"), ("trades", "trade_id"))
+
+
+def trace_in(lake: Lake, given: str) -> Trace | None:
+    """The trace of the decision that *given* belongs to: a trace, signal, intent, order or trade; None: not recorded.
+
+    Raises InputError where the query exceeds the bounds of *lake*.
+    """
+    trace_id = _trace_id(lake, given)
+    orders = "(select client_order_id from orders where trace_id = $id and client_order_id <> '')"
+    theirs = " union ".join(  # acknowledgements and fills carry the order's id alone
+        f"select producer, seq from {view} where client_order_id in {orders}" for view in _OF_ORDERS
+    )
+    lines = lake.sql(
+        f"select payload from events where trace_id = $id or (producer, seq) in ({theirs}) order by producer, seq",
+        {"id": trace_id},
+    )
+    return trace_from_records((one.encode() for one in lines["payload"].to_pylist()), trace_id)
+
+
+def _trace_id(lake: Lake, given: str) -> str:
+    """The id of the trace that *given* belongs to; *given* itself where nothing else is known."""
+    if given.startswith("s") and given[1:].isascii() and given[1:].isdigit() and len(given) <= _DIGITS:
+        return ids.signal_trace_id(int(given[1:]))
+    if given.startswith("tr"):
+        return given
+    for view, column in _ID_OF:
+        query = f"select trace_id from {view} where {column} = ? and trace_id <> '' limit 1"
+        found: list[dict[str, Any]] = lake.sql(query, [given]).to_pylist()
+        if found:
+            return str(found[0]["trace_id"])
+    return given
