@@ -204,10 +204,11 @@ def test_a_client_that_is_too_far_behind_is_closed(served: Served) -> None:
     async def drive() -> None:
         client = _Client(None, None)  # type: ignore[arg-type]  # it is closed before it sends
         for number in range(200):
-            client.put(str(number))
+            client.put_events(str(number))
         assert client.closing is not None
         assert client.closing[0] == 1013
-        assert client.queue.qsize() == 1
+        assert client.waiting == 0
+        assert await client.next() == ""
 
     asyncio.run(drive())
 
