@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -22,7 +23,7 @@ NS = 1_000_000_000
 EMPTY = "/livez"
 EVERY_S = 0.5  # of the stream, quantum_trader.app.api.stream
 BEAT_S = 2.0  # of a page, web/src/store.js: after a message it reads its lists at most so often
-_RECEIVED = '"received_ns":'
+_RECEIVED = re.compile(r'\{"ts_ns":\d+,"received_ns":(\d+),"kind":')  # of a record, and not within its payload
 PAGES: dict[str, dict[str, int]] = {  # of web/src/pages: road -> how many beats between two readings; 0: once
     "overview": {"trades?limit=1": 1, "equity?points=2000": 1, "policy": 1, "rollout": 5, "funnel?days=7": 5},
     "market": {"models": 0, "candles?symbol=BTCUSDT&limit=500": 5, "trades?symbol=BTCUSDT&limit=1000": 5},
@@ -50,8 +51,7 @@ async def listen(port: int, lags: list[float], started: Started, heard: Callable
             assert isinstance(text, str)
             heard()
             if text.startswith('{"type":"events"'):
-                at = text.rfind(_RECEIVED) + len(_RECEIVED)
-                lags.append((now_ns - int(text[at:text.index(",", at)])) / NS)
+                lags.append((now_ns - int(_RECEIVED.findall(text)[-1])) / NS)
 
 
 class Asker:

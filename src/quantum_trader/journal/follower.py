@@ -22,16 +22,16 @@ from quantum_trader.journal.manifest import NAME
 from quantum_trader.journal.publish import without
 from quantum_trader.journal.ring import JSON_FLAG, WORD_HEAD, Ring
 
-Row = dict[str, Any]
+EventRow = dict[str, Any]
 Stamp = tuple[object, ...]
-Ask = Callable[[str, list[Any]], list[Row]]
+Ask = Callable[[str, list[Any]], list[EventRow]]
 _WHERE: Final = "from events where producer = ? and seq > ? and seq <= ? and kind in"
 
 
 class NewEvents(msgspec.Struct, frozen=True, kw_only=True):
     """Events since the last look: the newest *rows*, oldest first, and how many before them were *left_out*."""
 
-    rows: list[Row]
+    rows: list[EventRow]
     left_out: int = 0
 
 
@@ -66,7 +66,7 @@ class JournalFollower:
             return NewEvents(rows=[])
         found = snapshot(self._directory)
         ends = _ends(found)
-        rows: list[Row] = []
+        rows: list[EventRow] = []
         left_out = 0
         for producer, end in ends.items() if self._seen is not None else ():
             seen = self._seen.get(producer, 0) if self._seen is not None else end
@@ -83,7 +83,7 @@ class JournalFollower:
         """The events of *producer* after number *seen*; at most *most* of them are rows."""
         waiting = [(name, kinds, without(chunk, seen)) for name, kinds, chunk in found.chunks if name == producer]
         total, newest = 0, [_chosen(one, self._kinds) for one in waiting]
-        rows: list[Row] = []
+        rows: list[EventRow] = []
         for one, places in zip(reversed(waiting), reversed(newest), strict=True):
             total += len(places)
             wanted = places[max(0, len(places) - (most - len(rows))):]
@@ -93,7 +93,7 @@ class JournalFollower:
             total += self._published(producer, seen, published.seq, most - len(rows), rows)
         return NewEvents(rows=rows, left_out=total - len(rows))
 
-    def _published(self, producer: str, seen: int, last: int, most: int, rows: list[Row]) -> int:
+    def _published(self, producer: str, seen: int, last: int, most: int, rows: list[EventRow]) -> int:
         """How many events after *seen* are published up to *last*; the newest *most* are put before *rows*."""
         kinds = sorted(self._kinds)
         span, marks = [producer, seen, last, *kinds], ", ".join("?" * len(kinds))
@@ -123,7 +123,7 @@ def _chosen(one: Found, kinds: Collection[str]) -> list[int]:
     return np.flatnonzero(np.isin(numbers, wanted)).tolist() if wanted else []
 
 
-def _rows(one: Found, places: list[int]) -> Iterator[Row]:
+def _rows(one: Found, places: list[int]) -> Iterator[EventRow]:
     """The events at *places* of a chunk."""
     producer, names, chunk = one
     if not places:

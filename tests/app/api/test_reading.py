@@ -175,6 +175,7 @@ def test_metrics_are_those_of_the_command_and_each_has_its_sql(reading: TestClie
     for name in ("win_rate", "pnl_total", "fees"):
         sql = got(reading, f"metrics/{name}")["sql"]
         answer = reading.post("/api/v1/journal/sql", json={"query": sql}).json()
+        assert "rows" in answer, answer
         assert answer["rows"][0]["value"] == pytest.approx(figures[name])
     assert refusal(reading.get("/api/v1/metrics/nothing"))[0] == 404
     last = json.loads(CliRunner().invoke(

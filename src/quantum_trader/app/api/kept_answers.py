@@ -61,10 +61,11 @@ class KeptAnswers:
             self._kept.popitem(last=False)
         if kept.content and kept.stamp == stamp:
             return kept.content
-        if kept.making is None and kept.is_due(time.monotonic()):
-            kept.making = self._begin(kept, make, stamp)
-        if kept.making is not None:
-            await self._wait(key, kept, kept.making)
+        making = kept.making
+        if making is None and kept.is_due(time.monotonic()):
+            making = self._begin(kept, make, stamp)
+        if making is not None:
+            await self._wait(key, kept, making)
         return kept.content
 
     async def _wait(self, key: str, kept: _Kept, making: Future[bytes]) -> None:
@@ -79,6 +80,7 @@ class KeptAnswers:
     def _begin(self, kept: _Kept, make: Callable[[], bytes], stamp: object) -> Future[bytes]:
         """Make the answer in a thread that the server's end does not wait for."""
         told: Future[bytes] = Future()
+        kept.making = told  # before the thread, which ends it
 
         def run() -> None:
             with self._turns:

@@ -100,7 +100,6 @@ class ViewDescribed(msgspec.Struct, frozen=True, kw_only=True):
 def lab_endpoints(reader: RunReader) -> list[Endpoint]:
     """The roads that tell what the run in *reader*'s folder taught."""
     pilot = StateFolderStatus(reader.folder, time.monotonic_ns)
-    processes = SqlProcesses(reader.folder / JOURNAL, SqlLimits(timeout_s=TIMEOUT_S, memory_mb=MEMORY_MB))
     return [
         Endpoint(
             path=f"{V1}/rollout", summary="The evidence for each part of the policy, and what is enforced.",
@@ -147,6 +146,13 @@ def lab_endpoints(reader: RunReader) -> list[Endpoint]:
             tag="insights", answers=dict[str, Any], query=LastDayQuery, run=lambda call: _insight(reader, call),
             basis=str, example={"as_of_ns": _AS_OF_NS, "day": "2019-02-24", "summary": "3 trades ended ..."},
         ),
+        *_journal_endpoints(reader),
+    ]
+
+
+def _journal_endpoints(reader: RunReader) -> list[Endpoint]:
+    processes = SqlProcesses(reader.folder / JOURNAL, SqlLimits(timeout_s=TIMEOUT_S, memory_mb=MEMORY_MB))
+    return [
         Endpoint(
             path=f"{V1}/journal/sql", summary="One SELECT over the journal; it reads nothing else and changes nothing.",
             tag="journal", method="POST", answers=SqlRows, body=SqlQuery,

@@ -18,7 +18,6 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any, Final
 
-import duckdb
 import msgspec
 
 from quantum_trader.domain.errors import InputError, QuantumTraderError, StateError
@@ -134,7 +133,7 @@ class _SqlProcess:
             content = content[self._process.stdin.write(content):]
 
     def reply(self, limits: SqlLimits) -> _SqlReply:
-        """Its reply; InputError where it had to be ended."""
+        """Its reply; InputError where the query ended it, StateError where it failed."""
         ends_s = time.monotonic() + limits.timeout_s + 2.0 * _SPARE_S
         try:
             content = self._read(_LENGTH, ends_s)
@@ -143,6 +142,8 @@ class _SqlProcess:
             self.end()
             raise InputError(f"query: took more than {limits.timeout_s:g} s and was ended; ask for less") from None
         except EOFError:
+            if self._process.wait() > 0:  # by itself, and by no signal
+                raise StateError("the process that answers SQL failed; the server's log has the reason") from None
             self.end()
             raise InputError(
                 f"query: its process was ended: it used more than {limits.memory_mb:,} MB or {limits.timeout_s:g} s "
@@ -188,7 +189,7 @@ def serve_orders(orders: IO[bytes], replies: IO[bytes]) -> None:
             return
         order = msgspec.json.decode(_whole(orders, int.from_bytes(head, "little")), type=_SqlOrder)
         if not is_bounded:
-            _bound_memory(order.limits.memory_mb)
+            _bound_memory(order)
             is_bounded = True
         _bound_time(order.limits.timeout_s)
         replies.write(_framed(_reply(order)))
@@ -202,13 +203,13 @@ def _whole(orders: IO[bytes], size: int) -> bytes:
     return content
 
 
-def _bound_memory(memory_mb: int) -> None:
-    """Let this process have that much more than it has now."""
-    with duckdb.connect(":memory:") as connection:  # what a first query loads counts as of now
-        connection.sql("select 1").to_arrow_table()
+def _bound_memory(order: _SqlOrder) -> None:
+    """Let this process have that much more than it has once everything is loaded."""
+    with suppress(QuantumTraderError):
+        Lake(order.directory, threads=1).answer("select 1 from trades limit 0")
     with suppress(OSError, ValueError):  # another system than Linux has no such file: its database's limit is left
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + (_ROOM * memory_mb + _SPARE_MB << 20)
+        most = pages * resource.getpagesize() + (_ROOM * order.limits.memory_mb + _SPARE_MB << 20)
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 

@@ -29,7 +29,7 @@ from quantum_trader.app.api.reader import RunReader
 from quantum_trader.app.api.tokens import Role
 from quantum_trader.app.runs.status import FolderStatus
 from quantum_trader.domain.errors import QuantumTraderError
-from quantum_trader.journal.follower import JournalFollower, NewEvents, Row
+from quantum_trader.journal.follower import EventRow, JournalFollower, NewEvents
 from quantum_trader.journal.lake import JOURNAL
 
 PATH: Final = "/api/v1/stream"
@@ -248,7 +248,7 @@ def events_message(news: NewEvents) -> str:
     """The message with *news*; empty where there is none."""
     if not news.rows:
         return ""
-    rows: list[Row] = [{**row, "payload": msgspec.Raw(row["payload"].encode())} for row in news.rows]
+    rows: list[EventRow] = [{**row, "payload": msgspec.Raw(row["payload"].encode())} for row in news.rows]
     message: dict[str, object] = {"type": "events", "rows": rows, "left_out": news.left_out}
     if news.left_out:
         oldest = news.rows[0]
