@@ -142,6 +142,13 @@ def read_endpoints(reader: RunReader) -> list[Endpoint]:
             path=EVENTS, summary="The records that the stream tells, of all their kinds.", tag="lists", answers=Page,
             query=ListQuery, run=lambda call: _events(reader, call.query), example=_PAGE,
         ),
+        *_decision_endpoints(reader),
+    ]
+
+
+def _decision_endpoints(reader: RunReader) -> list[Endpoint]:
+    """The roads that explain one decision."""
+    return [
         Endpoint(
             path=f"{V1}/signals/{{signal_id}}", summary="Why a signal was traded or refused, and what would have "
             "changed it.", tag="decisions", answers=dict[str, Any],
