@@ -7,7 +7,8 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 
 from quantum_trader.app.api.access import AccessSettings
 from quantum_trader.app.api.server import app_of
-from quantum_trader.app.api.stream import _Client
+from quantum_trader.app.api.stream import _Client, tick_after
 from quantum_trader.app.api.tokens import FILE_NAME, Role, TokenStore
 from quantum_trader.app.runs.journal_sink import PRODUCER
 from quantum_trader.journal.event_logger import EventLogger
@@ -91,13 +92,15 @@ async def closed(socket_: Any, within_s: float = 5.0) -> tuple[int, str]:
         return socket_.close_code, socket_.close_reason
 
 
-def halt(folder: Path, number: int) -> None:
-    """One record more in the journal."""
-    with EventLogger(folder / "journal", producer=f"{PRODUCER}-{number}") as logger:
-        data = {"kind": "operator", "reason": "test", "owner": "t", "exit_path": "resume", "level": ""}
-        line = {"event_id": f"x{number}", "schema": 1, "topic": "halt.raised", "source": "ENGINE", "trace_id": "",
-                "ts_ns": 1_600_000_000_000_000_000, "data": data}
-        logger.log_checked_line("halt.raised", 1_600_000_000_000_000_000, json.dumps(line).encode(), 1)
+def halts(folder: Path, numbers: Iterable[int]) -> None:
+    """A record more in the journal for each of *numbers*."""
+    data = {"kind": "operator", "reason": "test", "owner": "t", "exit_path": "resume", "level": ""}
+    with EventLogger(folder / "journal", producer=f"{PRODUCER}-1") as logger:
+        for number in numbers:
+            ts_ns = 1_600_000_000_000_000_000 + number
+            line = {"event_id": f"x{number}", "schema": 1, "topic": "halt.raised", "source": "ENGINE", "trace_id": "",
+                    "ts_ns": ts_ns, "data": data}
+            logger.log_checked_line("halt.raised", ts_ns, json.dumps(line).encode(), 1)
 
 
 def test_a_client_gets_the_status_at_once_and_events_as_they_come(served: Served, folder: Path) -> None:
@@ -108,14 +111,57 @@ def test_a_client_gets_the_status_at_once_and_events_as_they_come(served: Served
             status = await received(one, "status")
             assert status["data"]["kind"] == "replay"
             await asyncio.sleep(1.2)
-            await asyncio.to_thread(halt, folder, 1)
-            await asyncio.sleep(1.2)
-            await asyncio.to_thread(halt, folder, 1)
+            await asyncio.to_thread(halts, folder, [1])  # the first record of its producer is told as well
             events = await received(one, "events")
             assert events["rows"][0]["kind"] == "halt.raised"
             assert events["rows"][0]["payload"]["data"]["reason"] == "test"
 
     asyncio.run(listen())
+
+
+def test_records_that_do_not_fit_into_a_message_are_counted_and_listed(served: Served, folder: Path) -> None:
+    """The newest come, with the number of the others, which the road that is named gives."""
+
+    async def listen() -> None:
+        async with connect(served.url) as one:
+            await received(one, "status")
+            await asyncio.sleep(1.2)
+            await asyncio.to_thread(halts, folder, range(130))
+            told, left_out, more = [], 0, ""
+            while len(told) + left_out < 130:
+                message = await received(one, "events")
+                told += [row["payload"]["event_id"] for row in message["rows"]]
+                left_out += message["left_out"]
+                more = message.get("more", more)
+            assert left_out >= 30
+            assert told[-1] == "x129"
+            with urllib.request.urlopen(f"http://127.0.0.1:{served.port}{more}") as answer:
+                listed = [row["payload"]["event_id"] for row in json.load(answer)["rows"]]
+            assert {*told, *listed} == {f"x{number}" for number in range(130)}
+
+    asyncio.run(listen())
+
+
+def test_ticks_become_longer_while_the_server_is_busy_and_short_again() -> None:
+    """Twice as long each time up to the longest, half as long down to the shortest."""
+    assert tick_after(0.5, 0.21) == 1.0
+    assert tick_after(1.6, 0.9) == 2.0
+    assert tick_after(2.0, 0.05) == 1.0
+    assert tick_after(0.5, 0.0) == 0.5
+
+
+def test_of_several_states_a_client_gets_the_newest() -> None:
+    """A state that was not sent yet is replaced; events are all sent."""
+
+    async def drive() -> None:
+        client = _Client(None, None)  # type: ignore[arg-type]  # nothing is sent
+        client.put_state("old")
+        client.put_events("a")
+        client.put_state("new")
+        client.put_events("b")
+        assert [await client.next() for _ in range(client.waiting)] == ["new", "a", "b"]
+
+    asyncio.run(drive())
 
 
 def test_a_stream_without_news_sends_nothing_more(served: Served) -> None:
@@ -204,10 +250,11 @@ def test_a_client_that_is_too_far_behind_is_closed(served: Served) -> None:
     async def drive() -> None:
         client = _Client(None, None)  # type: ignore[arg-type]  # it is closed before it sends
         for number in range(200):
-            client.put(str(number))
+            client.put_events(str(number))
         assert client.closing is not None
         assert client.closing[0] == 1013
-        assert client.queue.qsize() == 1
+        assert client.waiting == 0
+        assert await client.next() == ""
 
     asyncio.run(drive())
 

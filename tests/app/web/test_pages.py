@@ -139,8 +139,11 @@ def test_decisions_are_filtered_and_paged(visit: Visit) -> None:
 
 
 def test_a_figure_of_the_lab_opens_its_id_and_its_sql(visit: Visit) -> None:
-    """The SQL that is shown gives the figure that was shown."""
+    """The SQL that is shown gives the figure that was shown; the last day comes first, as it is made at once."""
     visit.open("lab")
+    playwright.expect(visit.page.get_by_role("button", name="Last day")).to_have_attribute("aria-pressed", "true")
+    visit.page.get_by_role("button", name="Whole run").click()
+    playwright.expect(visit.page.get_by_role("heading", name="Metrics of the whole run")).to_be_visible()
     visit.page.get_by_role("link", name="win rate", exact=True).click()
     card = visit.page.locator("section", has_text="SQL that computes it")
     playwright.expect(card.locator("dd code")).to_have_text("win_rate")

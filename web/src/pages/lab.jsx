@@ -1,12 +1,12 @@
 // Every metric of a day or of the whole run; each opens its id, its meaning and the SQL that computes it.
 import { useMemo, useState } from "preact/hooks";
 import { road } from "../api.js";
-import { amount, fix, whole, words } from "../format.js";
+import { amount, fix, when, whole, words } from "../format.js";
 import { Answer, Badge, Card, Facts, Field, Table } from "../parts.jsx";
 import { useLoad } from "../store.js";
 
 export function Lab({ rest: [id], values }) {
-  const [day, setDay] = useState(values.day ?? "all");
+  const [day, setDay] = useState(values.day ?? "last");
   const [typed, type] = useState(values.day ?? "");
   const [filter, setFilter] = useState("");
   const found = useLoad(road("metrics", { day }));
@@ -14,13 +14,13 @@ export function Lab({ rest: [id], values }) {
     <>
       <h1>Lab</h1>
       <form class="filters" aria-label="Filter" onSubmit={(event) => { event.preventDefault(); if (typed) setDay(typed); }}>
-        <div class="field"><span>Time</span><div class="choice" role="group" aria-label="Time">{[["all", "Whole run"], ["last", "Last day"]].map(([value, title]) => <button type="button" key={value} aria-pressed={day === value} onClick={() => setDay(value)}>{title}</button>)}</div></div>
+        <div class="field"><span>Time</span><div class="choice" role="group" aria-label="Time">{[["last", "Last day"], ["all", "Whole run"]].map(([value, title]) => <button type="button" key={value} aria-pressed={day === value} onClick={() => setDay(value)}>{title}</button>)}</div></div>
         <Field label="A day (UTC)"><input type="date" value={typed} onInput={(event) => { type(event.target.value); if (event.target.value) setDay(event.target.value); }} /></Field>
         <Field label="Find"><input value={filter} placeholder="metric" spellcheck={false} onInput={(event) => setFilter(event.target.value)} /></Field>
       </form>
       <div class="cards">
         {id && <One key={id} id={id} day={day} of={found} />}
-        <Card title={day === "all" ? "Metrics of the whole run" : `Metrics of ${day === "last" ? found.data?.day ?? "the last day" : day}`} size="wide" note={found.data ? `${whole(found.data.values.length)} figures` : null}>
+        <Card title={day === "all" ? "Metrics of the whole run" : `Metrics of ${day === "last" ? found.data?.day ?? "the last day" : day}`} size="wide" note={found.data ? `${whole(found.data.values.length)} figures, computed at ${when(found.data.as_of_ns)} UTC` : null}>
           <Answer of={found}>{(data) => <List data={data} filter={filter.trim().toLowerCase()} />}</Answer>
         </Card>
       </div>

@@ -28,7 +28,7 @@ export function Overview({ theme }) {
         <Safety status={status} />
         <Equity beat={status.equity_ns} theme={theme} />
         <Positions status={status} />
-        <Funnel status={status} beat={beat} />
+        <Funnel beat={beat} />
         <PolicyCard beat={beat} />
         {events.length > 0 && <Events events={events} />}
       </div>
@@ -148,33 +148,15 @@ function toStop(one) {
   return one.stop && from ? fix((Math.abs(from - one.stop) / from) * 100, 1) : UNKNOWN;
 }
 
-const DAY_NS = 86_400_000_000_000n;
-const WINDOWS = [["All", 0n], ["30 days", 30n], ["7 days", 7n], ["1 day", 1n]];
+const WINDOWS = [["All", 0], ["30 days", 30], ["7 days", 7], ["1 day", 1]];
 
-function funnelQuery(since) {
-  const after = since ? ` and ts_ns >= ${since}` : "";
-  const count = (view, where) => `(select count(*) from ${view} where ${where}${after})`;
-  return `select ${count("signals", "true")} as signals,
-  (select count(*) from signal_gates where len(list_filter(from_json(gates, '[{"passed":"BOOLEAN","measured":"BOOLEAN"}]'), lambda g: g.measured and not g.passed)) = 0${after}) as gates,
-  ${count("verdicts", "verdict = 'ALLOW'")} as policy,
-  ${count("decisions", "decision = 'ALLOWED'")} as allowed,
-  ${count("intents", "not reduce_only")} as intents,
-  ${count("refusals", "true")} as refused,
-  ${count("orders", "kind = 'order.submitted' and not reduce_only")} as orders,
-  ${count("trades", "true")} as trades`;
-}
-
-function Funnel({ status, beat }) {
-  const [days, setDays] = useState(0n);
-  const slow = Math.floor(beat / 5); // counts over the whole journal are read every ten seconds at most
-  const now = status.equity_ns || status.as_of_ns;
-  const since = days ? BigInt(Math.floor(now / 1e9)) * 1_000_000_000n - days * DAY_NS : 0n;
-  const query = funnelQuery(days ? since - (since % 3_600_000_000_000n) : 0n);
-  const found = useLoad("journal/sql", slow, { method: "POST", body: { query } });
+function Funnel({ beat }) {
+  const [days, setDays] = useState(7);
+  const found = useLoad(road("funnel", { days }), Math.floor(beat / 5)); // counts are read every ten seconds at most
   const choose = <span class="choice" role="group" aria-label="Time">{WINDOWS.map(([name, value]) => <button type="button" key={name} class="small" aria-pressed={days === value} onClick={() => setDays(value)}>{name}</button>)}</span>;
   return (
     <Card title="From signals to trades" size="half" actions={choose}>
-      <Answer of={found}>{({ rows: [one] }) => {
+      <Answer of={found}>{(one) => {
         const steps = [
           ["Signals", one.signals, "forecasts of the models"],
           ["Gates passed", one.gates, "every measured gate, also those that only observe"],
@@ -186,18 +168,20 @@ function Funnel({ status, beat }) {
         ];
         const most = Math.max(1, ...steps.map(([, value]) => value));
         return (
-          <ol class="funnel">
-            {steps.map(([name, value, note]) => (
-              <li key={name}>
-                <span class="name">{name}<small>{note}</small></span>
-                <span class="bar" aria-hidden="true"><i style={{ width: `${(Math.max(0, value) / most) * 100}%` }} /></span>
-                <span class="count">{whole(value)}</span>
-              </li>
-            ))}
-          </ol>
+          <>
+            <ol class="funnel">
+              {steps.map(([name, value, note]) => (
+                <li key={name}>
+                  <span class="name">{name}<small>{note}</small></span>
+                  <span class="bar" aria-hidden="true"><i style={{ width: `${(Math.max(0, value) / most) * 100}%` }} /></span>
+                  <span class="count">{whole(value)}</span>
+                </li>
+              ))}
+            </ol>
+            <p><a href={`#/journal?q=${encodeURIComponent(one.sql)}`}>The question in SQL</a>, <span class="note">counted at {when(one.as_of_ns)} UTC</span></p>
+          </>
         );
       }}</Answer>
-      <p><a href={`#/journal?q=${encodeURIComponent(query)}`}>The question in SQL</a></p>
     </Card>
   );
 }

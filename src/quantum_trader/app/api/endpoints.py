@@ -12,6 +12,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import anyio
@@ -23,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quantum_trader.app.api.access import Access, Caller
 from quantum_trader.app.api.errors import ApiError, ErrorAnswer, as_api_error, error_content
+from quantum_trader.app.api.kept_answers import KeptAnswers
 from quantum_trader.app.api.tokens import Role
 from quantum_trader.domain.errors import brief
 from quantum_trader.domain.json_text import decode_json
@@ -82,6 +84,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     has_own_login: bool = False  # the handler finds out who asks, by a secret in the body
     is_read: bool = False  # asked by POST, and changes nothing
     lane: Lane | None = None  # None: CHANGES or READS, as it changes something or not
+    basis: Callable[[], object] | None = None  # the answer is kept for this value, and made anew in the background
     login: Callable[[Mapping[str, str], str], Caller] | None = None  # (headers, address): who asks, where not by Bearer
 
     @property
@@ -95,9 +98,16 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return self.lane or (Lane.CHANGES if self.is_change and not self.is_read else Lane.READS)
 
 
-def create_app(title: str, description: str, endpoints: Sequence[Endpoint], access: Access, version: str) -> FastAPI:
-    """An ASGI application with these *endpoints*, their OpenAPI document at OPENAPI, and nothing else."""
+def create_app(
+    title: str, description: str, endpoints: Sequence[Endpoint], access: Access, version: str,
+    stamp: Callable[[], object] = object,
+) -> FastAPI:
+    """An ASGI application with these *endpoints*, their OpenAPI document at OPENAPI, and nothing else.
+
+    *stamp*: a value that is another one after each change of what kept answers are made of.
+    """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    kept = KeptAnswers(stamp)
     lanes = {lane: anyio.CapacityLimiter(lane.value[1]) for lane in Lane}
     document = msgspec.json.encode(openapi_document(title, description, version, endpoints))
     described = Endpoint(
@@ -106,7 +116,7 @@ def create_app(title: str, description: str, endpoints: Sequence[Endpoint], acce
     )
     for one in (*endpoints, described):
         app.add_api_route(
-            one.path, _served(one, access, lanes[one.turns]), methods=[one.method], name=one.summary,
+            one.path, _served(one, access, lanes[one.turns], kept), methods=[one.method], name=one.summary,
             include_in_schema=False,
         )
     app.add_exception_handler(HTTPException, _http_error)
@@ -114,7 +124,9 @@ def create_app(title: str, description: str, endpoints: Sequence[Endpoint], acce
     return app
 
 
-def _served(endpoint: Endpoint, access: Access, limit: anyio.CapacityLimiter) -> Callable[[Request], Any]:
+def _served(
+    endpoint: Endpoint, access: Access, limit: anyio.CapacityLimiter, kept: KeptAnswers
+) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
         try:
             login = endpoint.login or access.caller
@@ -127,7 +139,11 @@ def _served(endpoint: Endpoint, access: Access, limit: anyio.CapacityLimiter) ->
             call = Call(
                 caller=caller, path=dict(request.path_params), query=_query(request, endpoint.query), body=body
             )
-            made = await _in_turn(endpoint, call, limit)
+            if endpoint.basis is not None:
+                key = f"{endpoint.path}?{sorted(call.path.items())}{call.query!r}{endpoint.basis()!r}"
+                made = await kept.answer(key, partial(_encoded, endpoint, call))
+            else:
+                made = await _in_turn(endpoint, call, limit)
         except Exception as error:
             return refusal(error)
         return Response(made, media_type=endpoint.media)

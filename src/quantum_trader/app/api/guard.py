@@ -18,6 +18,7 @@ from quantum_trader.app.api.endpoints import Call, Endpoint, create_app
 from quantum_trader.app.api.tokens import Role, TokenStore
 from quantum_trader.app.guard.questions import DecideQuestion, FillAnswer, FillReport, GuardAnswer
 from quantum_trader.app.guard.service import BEAT_S, GuardService, ServiceState
+from quantum_trader.app.ports import listening_socket
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.policy.storage import write_atomically
 
@@ -112,13 +113,7 @@ def serve_guard(
 async def _serve(
     server: uvicorn.Server, service: GuardService, settings: AccessSettings, ready: Callable[[int], None]
 ) -> None:
-    try:
-        socket = server.config.bind_socket()
-    except SystemExit:  # uvicorn's answer to an address that cannot be had
-        raise ConfigError(
-            f"--host {settings.host} --port {settings.port}: cannot be listened on; is another guard running there?"
-        ) from None
-    socket.listen()  # from here on a connection waits for the server's first moment instead of being refused
+    socket = listening_socket(settings.host, settings.port, "--port")  # from here on a connection waits for the server
     ready(socket.getsockname()[1])
     beat = asyncio.create_task(_beat(service))
     try:

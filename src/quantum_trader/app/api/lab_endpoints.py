@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from quantum_trader.app.api.endpoints import Call, Endpoint, Lane, not_found
 from quantum_trader.app.api.errors import ApiError
+from quantum_trader.app.api.funnel import Funnel, FunnelQuery, funnel
 from quantum_trader.app.api.pilot_status import StateFolderStatus
 from quantum_trader.app.api.read_endpoints import V1
 from quantum_trader.app.api.reader import MEMORY_MB, TIMEOUT_S, RunReader
+from quantum_trader.app.api.sql_process import SqlLimits, SqlProcesses, SqlRows
+from quantum_trader.app.runs.gates_file import GATES_FILE
 from quantum_trader.app.runs.gates_record import gates_document, gates_of, history_in
 from quantum_trader.app.runs.pilot_store import pilot_settings_document, store_of
 from quantum_trader.app.runs.rollout_record import status_report
 from quantum_trader.domain.errors import InputError, brief
-from quantum_trader.journal.answers import SqlAnswer
+from quantum_trader.journal.lake import JOURNAL
 from quantum_trader.journal.views import SUMMARIES, described, event_view, views
 from quantum_trader.lab.metrics.catalogue import Catalogue, load_catalogue
 from quantum_trader.lab.metrics.computer import MetricsComputer, standalone_query
@@ -26,8 +30,8 @@ from quantum_trader.lab.metrics.values import WHOLE, MetricValue
 from quantum_trader.live.pilot_metrics import RLv3LiveStatusResponse
 
 _MOST_ROWS: Final = 10_000
-_MOST_ANSWER_MB: Final = 32
 _LAST: Final = "last"
+_AS_OF_NS: Final = 1551025800000000000  # of the examples
 
 
 class DayQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,9 +61,10 @@ class MetricRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MetricValues(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of one day, or of all."""
+    """Figures of one day, or of all, as of *as_of_ns*."""
 
     day: str
+    as_of_ns: int
     values: list[MetricRow]
 
 
@@ -75,14 +80,6 @@ class SqlQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     query: Annotated[str, msgspec.Meta(max_length=100_000)]
     limit: Annotated[int, msgspec.Meta(ge=1, le=_MOST_ROWS, description="At most so many rows.")] = 1_000
-
-
-class SqlRows(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer: its columns, its first rows, and how many there are."""
-
-    columns: list[str]
-    rows: list[dict[str, Any]]
-    total: int
 
 
 class ViewLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,8 +109,8 @@ def lab_endpoints(reader: RunReader) -> list[Endpoint]:
         Endpoint(
             path=f"{V1}/gates", summary="The six gates: limits, what they let through, what the refused were worth.",
             tag="policy", answers=dict[str, Any],
-            run=lambda _: gates_document(gates_of(reader.folder), history_in(reader.folder)),
-            example={"mode": "trend", "enforced": [], "gates": []},
+            run=lambda _: _gates(reader), basis=lambda: _stat(reader.folder / GATES_FILE),
+            example={"as_of_ns": _AS_OF_NS, "mode": "trend", "enforced": [], "gates": []},
         ),
         Endpoint(
             path=f"{V1}/models", summary="Models in force and what they lack.", tag="models", answers=dict[str, Any],
@@ -128,9 +125,16 @@ def lab_endpoints(reader: RunReader) -> list[Endpoint]:
             answers=RLv3LiveStatusResponse, run=lambda _: pilot.status(), example={"enabled": True, "mode": "SHADOW"},
         ),
         Endpoint(
+            path=f"{V1}/funnel", summary="How many signals became trades, step by step.", tag="decisions",
+            answers=Funnel, query=FunnelQuery, run=lambda call: funnel(reader, call.query.days), basis=str,
+            example={"as_of_ns": _AS_OF_NS, "since_ns": 0, "signals": 412, "allowed": 97, "trades": 75},
+        ),
+        Endpoint(
             path=f"{V1}/metrics", summary="Every metric of a day, or of all days together.", tag="metrics",
-            answers=MetricValues, query=DayQuery, run=lambda call: _metrics(reader, call.query.day),
-            example={"day": "all", "values": [{"metric": "win_rate", "day": "all", "where": {}, "value": 0.36}]},
+            answers=MetricValues, query=DayQuery, run=lambda call: _metrics(reader, call.query.day), basis=str,
+            example={"day": "all", "as_of_ns": _AS_OF_NS, "values": [
+                {"metric": "win_rate", "day": "all", "where": {}, "value": 0.36},
+            ]},
         ),
         Endpoint(
             path=f"{V1}/metrics/{{id}}", summary="What a metric is, and the SQL that computes it.", tag="metrics",
@@ -140,12 +144,20 @@ def lab_endpoints(reader: RunReader) -> list[Endpoint]:
         Endpoint(
             path=f"{V1}/insights", summary="What a day taught, what was blocked, what it cost, what to do.",
             tag="insights", answers=dict[str, Any], query=LastDayQuery, run=lambda call: _insight(reader, call),
-            example={"day": "2019-02-24", "summary": "3 trades ended ...", "recommendations": []},
+            basis=str, example={"as_of_ns": _AS_OF_NS, "day": "2019-02-24", "summary": "3 trades ended ..."},
         ),
+        *_journal_endpoints(reader),
+    ]
+
+
+def _journal_endpoints(reader: RunReader) -> list[Endpoint]:
+    processes = SqlProcesses(reader.folder / JOURNAL, SqlLimits(timeout_s=TIMEOUT_S, memory_mb=MEMORY_MB))
+    return [
         Endpoint(
             path=f"{V1}/journal/sql", summary="One SELECT over the journal; it reads nothing else and changes nothing.",
-            tag="journal", method="POST", answers=SqlRows, body=SqlQuery, run=lambda call: _sql(reader, call.body),
-            is_read=True, lane=Lane.QUERIES, body_example={"query": "select count(*) as n from trades"},
+            tag="journal", method="POST", answers=SqlRows, body=SqlQuery,
+            run=lambda call: _sql(reader, processes, call.body), is_read=True, lane=Lane.QUERIES,
+            body_example={"query": "select count(*) as n from trades"},
             example={"columns": ["n"], "rows": [{"n": 108}], "total": 1},
         ),
         Endpoint(
@@ -184,13 +196,15 @@ def _row(one: MetricValue, catalogue: Catalogue) -> MetricRow:
 
 def _metrics(reader: RunReader, day: str) -> MetricValues:
     reader.lake()
+    as_of_ns = time.time_ns()
     catalogue = load_catalogue()
     computer = MetricsComputer(reader.folder, catalogue)
     if day == _LAST:
         day = computer.last_day() or day
     _check_day(day, computer)
     snapshot = computer.compute() if day == WHOLE else computer.day(day)
-    return MetricValues(day=day, values=[_row(one, catalogue) for one in snapshot if one.key.day == day])
+    values = [_row(one, catalogue) for one in snapshot if one.key.day == day]
+    return MetricValues(day=day, as_of_ns=as_of_ns, values=values)
 
 
 def _check_day(day: str, computer: MetricsComputer) -> None:
@@ -212,6 +226,20 @@ def _explained(reader: RunReader, call: Call) -> MetricExplained:
     return MetricExplained(metric=found, sql=standalone_query(catalogue, found.id, day, {}))
 
 
+def _gates(reader: RunReader) -> dict[str, Any]:
+    as_of_ns = time.time_ns()
+    return {"as_of_ns": as_of_ns, **gates_document(gates_of(reader.folder), history_in(reader.folder))}
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    """Another value after each change of the file at *path*."""
+    try:
+        about = path.stat()
+    except OSError:
+        return 0, 0
+    return about.st_ino, about.st_mtime_ns
+
+
 def _insight(reader: RunReader, call: Call) -> dict[str, Any]:
     from quantum_trader.app.report.insight import insight_document
     from quantum_trader.lab.insights.aggregator import InsightAggregator
@@ -220,23 +248,19 @@ def _insight(reader: RunReader, call: Call) -> dict[str, Any]:
     catalogue = load_catalogue()
     _check_day(call.query.day, MetricsComputer(reader.folder, catalogue))
     aggregator = InsightAggregator(reader.folder, catalogue, window_days=call.query.window)
-    return insight_document(aggregator.get_daily_insights(None if call.query.day == _LAST else call.query.day))
+    as_of_ns = time.time_ns()
+    found = aggregator.get_daily_insights(None if call.query.day == _LAST else call.query.day)
+    return {"as_of_ns": as_of_ns, **insight_document(found)}
 
 
-def _sql(reader: RunReader, asked: SqlQuery) -> SqlRows:
+def _sql(reader: RunReader, processes: SqlProcesses, asked: SqlQuery) -> msgspec.Raw:
+    reader.lake()
     try:
-        answer: SqlAnswer = reader.lake().answer(asked.query)
+        return processes.answer(asked.query, asked.limit)
     except InputError as error:
         limits = f"a query here may take {TIMEOUT_S:g} s and {MEMORY_MB} MB; `quantum-trader journal sql` may have more"
         text = str(error)
         raise ApiError(400, f"{text} ({limits})" if "--" in text else text) from None
-    size = answer.table.slice(0, asked.limit).nbytes
-    if size > _MOST_ANSWER_MB << 20:  # turning it into text would take minutes and many times its memory
-        raise ApiError(400, f"query: its first {asked.limit:,} rows have {size >> 20:,} MB, and an answer here has at "
-                            f"most {_MOST_ANSWER_MB}; ask for fewer columns, shorter texts or a smaller `limit`")
-    return SqlRows(
-        columns=list(answer.table.column_names), rows=list(answer.rows(asked.limit)), total=answer.table.num_rows
-    )
 
 
 def _views() -> list[ViewLine]:

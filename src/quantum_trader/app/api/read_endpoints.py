@@ -8,6 +8,7 @@ import msgspec
 
 from quantum_trader.app.api.endpoints import Call, Endpoint, Lane, not_found
 from quantum_trader.app.api.reader import ListQuery, Page, RunReader, query_time_ns
+from quantum_trader.app.api.stream import EVENTS, KINDS
 from quantum_trader.app.runs.equity_history import MOST_POINTS, EquityHistory, equity_history
 from quantum_trader.app.runs.journal_trace import trace_in
 from quantum_trader.app.runs.status import FolderStatus, HaltLine, OrderLine, PositionLine
@@ -136,6 +137,17 @@ def read_endpoints(reader: RunReader) -> list[Endpoint]:
         ),
         *(_list(road, view, text, reader) for road, (view, text) in LISTS.items()),
         Endpoint(
+            path=EVENTS, summary="The records that the stream tells, of all their kinds.", tag="lists", answers=Page,
+            query=ListQuery, run=lambda call: _events(reader, call.query), example=_PAGE,
+        ),
+        *_decision_endpoints(reader),
+    ]
+
+
+def _decision_endpoints(reader: RunReader) -> list[Endpoint]:
+    """The roads that explain one decision."""
+    return [
+        Endpoint(
             path=f"{V1}/signals/{{signal_id}}", summary="Why a signal was traded or refused, and what would have "
             "changed it.", tag="decisions", answers=dict[str, Any],
             run=lambda call: msgspec.to_builtins(explain_signal(reader.folder, call.path["signal_id"])),
@@ -161,6 +173,12 @@ def _list(road: str, view: str, text: str, reader: RunReader) -> Endpoint:
     return Endpoint(
         path=f"{V1}/{road}", summary=text, tag="lists", answers=Page, query=ListQuery, run=run, example=_PAGE,
     )
+
+
+def _events(reader: RunReader, asked: ListQuery) -> Page:
+    found = reader.page("events", asked, f"kind in ({', '.join('?' * len(KINDS))})", KINDS)
+    rows = [{**row, "payload": msgspec.Raw(row["payload"].encode())} for row in found.rows]
+    return Page(rows=rows, next=found.next)
 
 
 def _health(status: FolderStatus) -> RunHealth:

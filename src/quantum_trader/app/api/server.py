@@ -16,7 +16,7 @@ from starlette.routing import WebSocketRoute
 from quantum_trader import __version__
 from quantum_trader.app.api.access import Access, AccessSettings, check_exposure
 from quantum_trader.app.api.candle_endpoints import candle_endpoints
-from quantum_trader.app.api.connections import DeadlineProtocol, end_before_others
+from quantum_trader.app.api.connections import DeadlineProtocol, end_before_others, run_after_others
 from quantum_trader.app.api.control_endpoints import Control
 from quantum_trader.app.api.endpoints import Endpoint, create_app
 from quantum_trader.app.api.freqtrade.roads import Freqtrade
@@ -31,8 +31,10 @@ from quantum_trader.app.api.signal_endpoints import signal_endpoints
 from quantum_trader.app.api.stopping import Stopper
 from quantum_trader.app.api.stream import PATH, Stream
 from quantum_trader.app.api.tokens import TokenStore
+from quantum_trader.app.ports import listening_socket
 from quantum_trader.app.runs.status import is_alive
-from quantum_trader.domain.errors import ConfigError
+from quantum_trader.journal.follower import journal_stamp
+from quantum_trader.journal.lake import JOURNAL
 
 TITLE: Final = "Quantum Trader"
 _ABOUT: Final = (
@@ -75,7 +77,9 @@ def app_of(folder: Path, access: AccessSettings, now_ns: Callable[[], int] = tim
     reader = RunReader(folder, now_ns)
     freqtrade = Freqtrade(reader, allowed, now_ns)
     endpoints = [*endpoints_of(reader, Stopper(folder, now_ns), allowed, now_ns), *freqtrade.endpoints()]
-    app = create_app(TITLE, _ABOUT, endpoints, allowed, __version__)
+    app = create_app(
+        TITLE, _ABOUT, endpoints, allowed, __version__, stamp=lambda: journal_stamp(folder / JOURNAL)
+    )
     app.router.routes.append(WebSocketRoute(PATH, Stream(reader, allowed).serve))
     app.router.routes.append(WebSocketRoute(SOCKET, MessageSocket(freqtrade, allowed).serve))
     app.router.routes.extend(page_routes())
@@ -92,17 +96,13 @@ def serve(folder: Path, settings: ServeSettings, ready: Callable[[str], None]) -
         app_of(folder, settings.access), host=settings.access.host, port=settings.access.port, log_level="warning",
         access_log=False, server_header=False, date_header=False, timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_ENDS_S, proxy_headers=False, http=DeadlineProtocol, ws="websockets-sansio",
-        ws_max_size=1 << 16,
+        ws_max_size=1 << 16, ws_per_message_deflate=False,  # a message would be compressed for each listener anew
         ssl_certfile=settings.tls_cert, ssl_keyfile=settings.tls_key, lifespan="off",
     )
-    server = _Server(config, ready)
     end_before_others()
-    try:
-        server.run()
-    except SystemExit:  # uvicorn has logged why
-        raise ConfigError(
-            f"--port {settings.access.port}: cannot be listened on at {settings.access.host}; is another server there?"
-        ) from None
+    run_after_others()
+    with listening_socket(settings.access.host, settings.access.port, "--port") as socket:
+        _Server(config, ready).run(sockets=[socket])
 
 
 class _Server(uvicorn.Server):

@@ -1,16 +1,22 @@
 """The WebSocket stream: the status of the run as it changes, and what happens, to every client from one reading.
 
 A client gets ``{"type": "status", ...}`` when the status has changed and ``{"type": "events", "rows": [...]}`` for new
-records of the kinds below. It sends nothing but, where reading needs one, its token as the first message:
-``{"token": "..."}``. A client that reads too slowly, or whose token is revoked, is closed.
+records of the kinds below. Of more than MOST_EVENTS at once it gets the newest, with the number of the others as
+``left_out`` and the road that lists them as ``more``. It sends nothing but, where reading needs one, its token as the
+first message: ``{"token": "..."}``. A client that reads too slowly, or whose token is revoked, is closed.
+
+A tick is EVERY_S long, and longer while the server uses much of a processor: the run comes first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections import deque
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
+from urllib.parse import urlencode
 
 import anyio
 import msgspec
@@ -23,16 +29,22 @@ from quantum_trader.app.api.reader import RunReader
 from quantum_trader.app.api.tokens import Role
 from quantum_trader.app.runs.status import FolderStatus
 from quantum_trader.domain.errors import QuantumTraderError
+from quantum_trader.journal.follower import EventRow, JournalFollower, NewEvents
+from quantum_trader.journal.lake import JOURNAL
 
 PATH: Final = "/api/v1/stream"
 KINDS: Final = (
     "signal.decided", "order.filled", "trade.closed", "halt.raised", "halt.cleared", "policy.updated",
     "rollout.changed", "operator.requested", "trade.failed", "model.in_force", "health.changed", "run.ended",
 )
+EVENTS: Final = "/api/v1/events"  # lists the records of KINDS
 EVERY_S: Final = 0.5
+LONGEST_S: Final = 2.0  # of a tick
+BUSY: Final = 0.2  # of a processor: with more, ticks become longer
 MOST_CLIENTS: Final = 1_000
-_QUEUE: Final = 64  # messages a client may be behind
-_MOST_EVENTS: Final = 200  # of one message: of a faster replay the newest are told
+MOST_EVENTS: Final = 100  # of one message
+_MOST_LISTED: Final = 1_000  # rows of a page
+_QUEUE: Final = 64  # messages of events a client may be behind
 _LOGIN_S: Final = 5.0
 _POLICY: Final = 1008  # close codes
 _FAILED: Final = 1011
@@ -41,28 +53,60 @@ _log: Final = logging.getLogger("quantum_trader.api")
 
 
 class _Client:
-    """One socket: who it is, and what it is to be sent."""
+    """One socket: who it is, and what it is to be sent. Of several states only the newest waits."""
 
     def __init__(self, socket: WebSocket, caller: Caller) -> None:
         self.socket, self.caller = socket, caller
-        self.queue: asyncio.Queue[str] = asyncio.Queue(_QUEUE)
         self.closing: tuple[int, str] | None = None
+        self.gone = False
+        self._state = ""
+        self._events: deque[str] = deque()
+        self._news = asyncio.Event()
 
-    def put(self, text: str) -> None:
-        """Send *text* next; a client that is too far behind is closed."""
+    @property
+    def waiting(self) -> int:
+        """How many messages are not sent yet."""
+        return len(self._events) + bool(self._state)
+
+    def put_state(self, text: str) -> None:
+        """Send *text* next, instead of an older state."""
+        if self.closing is None:
+            self._state = text
+            self._news.set()
+
+    def put_events(self, text: str) -> None:
+        """Send *text* after the other events; a client that is too far behind is closed."""
         if self.closing is not None:
             return
-        try:
-            self.queue.put_nowait(text)
-        except asyncio.QueueFull:
+        if len(self._events) >= _QUEUE:
             self.close(_TRY_LATER, "too slow: the messages were not read in time")
+            return
+        self._events.append(text)
+        self._news.set()
 
     def close(self, code: int, reason: str) -> None:
         """End the socket; messages that still wait are not sent."""
         self.closing = (code, reason)
-        while not self.queue.empty():
-            self.queue.get_nowait()
-        self.queue.put_nowait("")
+        self._state = ""
+        self._events.clear()
+        self._news.set()
+
+    def leave(self) -> None:
+        """The other end has closed."""
+        self.gone = True
+        self._news.set()
+
+    async def next(self) -> str:
+        """The next message; empty where the socket has ended or is to be closed."""
+        while not (self.waiting or self.gone or self.closing is not None):
+            self._news.clear()
+            await self._news.wait()
+        if self.gone or self.closing is not None:
+            return ""
+        if self._state:
+            text, self._state = self._state, ""
+            return text
+        return self._events.popleft()
 
 
 class Stream:
@@ -72,9 +116,10 @@ class Stream:
         self._reader, self._access = reader, access
         self._clients: set[_Client] = set()
         self._task: asyncio.Task[None] | None = None
-        self._status = b""
+        self._status = ""
         self._facts: FolderStatus | None = None
-        self._seen: dict[str, int] = {}
+        self._follower = self._followed()
+        self._tick_s = EVERY_S
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one socket until either end closes it."""
@@ -91,13 +136,13 @@ class Stream:
             return
         client = _Client(socket, caller)
         if self._status and self._task is not None and not self._task.done():  # else it is as old as the last client
-            client.put(_message("status", self._status))
+            client.put_state(self._status)
         self._clients.add(client)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch())
-        listening = asyncio.create_task(_until_closed(socket))
+        listening = asyncio.create_task(_until_closed(client))
         try:
-            await self._send(client, listening)
+            await self._send(client)
         finally:
             self._clients.discard(client)
             listening.cancel()
@@ -122,24 +167,22 @@ class Stream:
             self._access.check_role(caller, Role.VIEWER)
         return caller
 
-    async def _send(self, client: _Client, listening: asyncio.Task[None]) -> None:
-        while client.closing is None:
-            waiting = asyncio.create_task(client.queue.get())
-            await asyncio.wait((waiting, listening), return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done():
-                waiting.cancel()
+    async def _send(self, client: _Client) -> None:
+        while text := await client.next():
+            try:
+                await client.socket.send_text(text)
+            except (WebSocketDisconnect, RuntimeError):
                 return
-            if client.closing is None:
-                try:
-                    await client.socket.send_text(waiting.result())
-                except (WebSocketDisconnect, RuntimeError):
-                    return
-        await _close(client.socket, *client.closing)
+        if client.closing is not None and not client.gone:
+            await _close(client.socket, *client.closing)
 
     # ---- the one reading ---------------------------------------------------------------------------------------------
+    def _followed(self) -> JournalFollower:
+        return JournalFollower(self._reader.folder / JOURNAL, KINDS, self._reader.rows)
+
     async def _watch(self) -> None:
         """Read and tell, until nobody listens."""
-        self._seen, self._facts = {}, None
+        self._facts, self._follower, self._tick_s = None, self._followed(), EVERY_S
         try:
             await self._watch_on()
         finally:  # nobody is left waiting for what nobody reads any more
@@ -149,17 +192,23 @@ class Stream:
     async def _watch_on(self) -> None:
         while self._clients:
             self._close_revoked()
+            began_s, used_s = time.monotonic(), time.process_time()
             try:
-                status, rows = await anyio.to_thread.run_sync(self._read)
+                status, news = await anyio.to_thread.run_sync(self._read)
             except (QuantumTraderError, OSError, ApiError) as error:
                 _log.warning("the stream cannot read the folder: %s", error)
             else:
-                if status is not None:
-                    self._status = msgspec.json.encode(status)
-                    self._tell(_message("status", self._status))
-                if rows:
-                    self._tell(_message("events", msgspec.json.encode(rows)))
-            await asyncio.sleep(EVERY_S)
+                self._tell(status, news)
+            await self._pause()
+            self._tick_s = tick_after(self._tick_s, (time.process_time() - used_s) / (time.monotonic() - began_s))
+
+    async def _pause(self) -> None:
+        """Wait for the next tick; revoked tokens are looked for all the time."""
+        ends_s = time.monotonic() + self._tick_s
+        while (left_s := ends_s - time.monotonic()) > 0.0:
+            await asyncio.sleep(min(left_s, EVERY_S))
+            if left_s > EVERY_S:
+                self._close_revoked()
 
     def _close_revoked(self) -> None:
         for client in list(self._clients):
@@ -170,46 +219,52 @@ class Stream:
             if why:
                 client.close(_POLICY, why)
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, status: FolderStatus | None, news: NewEvents) -> None:
+        """Send everybody what is new: each message is made once for all."""
+        if status is not None:
+            self._status = f'{{"type":"status","data":{msgspec.json.encode(status).decode()}}}'
+        events = events_message(news)
         for client in list(self._clients):
-            client.put(text)
+            if status is not None:
+                client.put_state(self._status)
+            if events:
+                client.put_events(events)
 
-    def _read(self) -> tuple[FolderStatus | None, list[dict[str, Any]]]:
-        """The status where more than its ages has changed, and new records of the kinds above, oldest first."""
+    def _read(self) -> tuple[FolderStatus | None, NewEvents]:
+        """The status where more than its ages has changed, and new records of the kinds above."""
         found = self._reader.status()
         facts = msgspec.structs.replace(found, age_s=None, checkpoint_age_s=None)
+        news = self._follower.read(MOST_EVENTS)
         status, self._facts = (found if facts != self._facts else None), facts
-        try:
-            lake = self._reader.lake()
-        except ApiError:
-            return status, []
-        fresh: list[dict[str, Any]] = []
-        for producer in lake.producers():
-            last = lake.last_number(producer)
-            seen = self._seen.setdefault(producer, last)
-            if last <= seen:
-                continue
-            marks = ", ".join("?" * len(KINDS))
-            fresh += self._reader.rows(
-                "select ts_ns, received_ns, kind, symbol, trace_id, producer, seq, payload from events "
-                f"where producer = ? and seq > ? and kind in ({marks}) order by seq desc limit ?",
-                [producer, seen, *KINDS, _MOST_EVENTS],
-            )
-            self._seen[producer] = last
-        return status, [{**row, "payload": msgspec.Raw(row["payload"].encode())} for row in reversed(fresh)]
+        return status, news
 
 
-def _message(kind: str, content: bytes) -> str:
-    return f'{{"type":"{kind}","{"rows" if kind == "events" else "data"}":{content.decode()}}}'
+def tick_after(tick_s: float, busy: float) -> float:
+    """The length of the tick after one of *tick_s* in which the server used *busy* processors."""
+    return min(LONGEST_S, tick_s * 2.0) if busy > BUSY else max(EVERY_S, tick_s / 2.0)
 
 
-async def _until_closed(socket: WebSocket) -> None:
+def events_message(news: NewEvents) -> str:
+    """The message with *news*; empty where there is none."""
+    if not news.rows:
+        return ""
+    rows: list[EventRow] = [{**row, "payload": msgspec.Raw(row["payload"].encode())} for row in news.rows]
+    message: dict[str, object] = {"type": "events", "rows": rows, "left_out": news.left_out}
+    if news.left_out:
+        oldest = news.rows[0]
+        before = f"{oldest['ts_ns']}.{oldest['producer']}.{oldest['seq']}"
+        message["more"] = f"{EVENTS}?{urlencode({'before': before, 'limit': min(news.left_out, _MOST_LISTED)})}"
+    return msgspec.json.encode(message).decode()
+
+
+async def _until_closed(client: _Client) -> None:
     """Wait until the client closes; what it sends meanwhile is dropped."""
     with suppress(WebSocketDisconnect, RuntimeError):
         while True:
-            await socket.receive()
-            if socket.client_state is WebSocketState.DISCONNECTED:
-                return
+            await client.socket.receive()
+            if client.socket.client_state is WebSocketState.DISCONNECTED:
+                break
+    client.leave()
 
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from quantum_trader.engine import ids
@@ -22,13 +23,28 @@ def trace_in(lake: Lake, given: str) -> Trace | None:
     trace_id = _trace_id(lake, given)
     orders = "(select client_order_id from orders where trace_id = $id and client_order_id <> '')"
     theirs = " union ".join(  # acknowledgements and fills carry the order's id alone
-        f"select producer, seq from {view} where client_order_id in {orders}" for view in _OF_ORDERS
+        f"select producer, seq, kind, ts_ns from {view} where client_order_id in {orders}" for view in _OF_ORDERS
     )
-    lines = lake.sql(
-        f"select payload from events where trace_id = $id or (producer, seq) in ({theirs}) order by producer, seq",
-        {"id": trace_id},
+    own = "select producer, seq, kind, ts_ns from events where trace_id = $id"
+    keys = lake.sql(f"{own} union {theirs}", {"id": trace_id}).to_pydict()
+    return trace_from_records(_payloads(lake, keys), trace_id)
+
+
+def _payloads(lake: Lake, keys: dict[str, list[Any]]) -> Iterator[bytes]:
+    """The payloads of the events with those *keys*, in their order: made for no other, and looked for in no other part.
+
+    Asking for payloads by a trace would make those of all events.
+    """
+    if not keys["seq"]:
+        return
+    kinds = sorted(set(keys["kind"]))
+    found = lake.sql(
+        f"select payload from events where kind in ({', '.join('?' * len(kinds))}) and ts_ns between ? and ? "
+        "and (producer, seq) in (select unnest(?), unnest(?)) order by producer, seq",
+        [*kinds, min(keys["ts_ns"]), max(keys["ts_ns"]), keys["producer"], keys["seq"]],
     )
-    return trace_from_records((one.encode() for one in lines["payload"].to_pylist()), trace_id)
+    for line in found["payload"].to_pylist():
+        yield line.encode()
 
 
 def _trace_id(lake: Lake, given: str) -> str:

@@ -15,14 +15,21 @@ from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.pilot_settings import PilotSettings
 from quantum_trader.domain.records import Record
+from quantum_trader.engine.ids import rest_intent_id
 from quantum_trader.journal.audit import day_of
 from quantum_trader.journal.lake import JOURNAL, Lake
 from quantum_trader.live.pilot_metrics import PILOT_SOURCES, RLv3MetricsStore
 from quantum_trader.policy.pilot_evidence import PilotEvidence, PilotRules, ShadowDay, ShadowTrade, weigh_pilot
 
-_FED: Final = (  # trade.executed repeats the fills
-    "select payload from events where kind in ('pilot.decided', 'trade.intent', 'order.submitted', 'order.filled') "
-    "order by producer, seq"
+_FED: Final = (  # of orders and fills the pilot's; trade.executed repeats the fills
+    "with own as materialized (select producer, seq, intent_id from intents where kind = 'trade.intent' and "
+    "starts_with(source, $source)), "
+    "sent as materialized (select producer, seq, client_order_id from orders where kind = 'order.submitted' and "
+    "intent_id in (select intent_id from own union all select intent_id || $rest from own)), "
+    "keys as materialized (select producer, seq from own union all select producer, seq from sent union all "
+    "select producer, seq from fills where client_order_id in (select client_order_id from sent)) "
+    "select payload from events where kind = 'pilot.decided' or (kind in ('trade.intent', 'order.submitted', "
+    "'order.filled') and (producer, seq) in (from keys)) order by producer, seq"
 )
 _MODELS: Final = (
     "select model, min(ts_ns) as first_ns, max(ts_ns) as last_ns, list(distinct ts_ns // 86400000000000) as days "
@@ -113,7 +120,8 @@ def _lake_of(state: Path) -> Lake | None:
 
 def _fed(lake: Lake, settings: Callable[[], PilotSettings]) -> RLv3MetricsStore:
     store, decode = RLv3MetricsStore(settings), msgspec.json.Decoder(Record).decode
-    for batch in lake.sql(_FED)["payload"].chunks:
+    params = {"source": PILOT_SOURCES, "rest": rest_intent_id("")}
+    for batch in lake.sql(_FED, params)["payload"].chunks:
         for line in batch.to_pylist():
             store.feed(decode(line))
     return store

@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from quantum_trader.app.ports import check_port_is_free
 from quantum_trader.domain.errors import ConfigError
 from quantum_trader.domain.json_text import decode_json
 
@@ -46,6 +47,7 @@ def served(folder: Path, port: int | None, say: Callable[[str], None]) -> Iterat
         say(f"already served at http://127.0.0.1:{port}")
         yield
         return
+    check_port_is_free("127.0.0.1", port, "--serve")
     with subprocess.Popen(
         [sys.executable, "-m", "quantum_trader", "serve", "--state", str(folder), "--port", str(port), "--wait"],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=None, start_new_session=True,
