@@ -85,6 +85,8 @@ _VIEWS: Final = (
     View("pilot_failures", ("pilot.failed",), "Errors of the pilot, and decisions that came too late."),
     View("models_in_force", ("model.in_force",), "Models of pilot and signals in force, from each change on."),
     View("model_refusals", ("model.refused",), "Models that should have taken over and were refused, with the reason."),
+    View("scores", ("score.received",), "Scores from outside that a model has taken."),
+    View("score_refusals", ("score.refused",), "Scores from outside that no model took, with the reason."),
     View("trainings", ("training",), "Training sessions that have ended."),
     View("pilot_trainings", ("pilot.training",), "How far trainings of the pilot were, every few seconds."),
     View("models", ("model",), "Models registered, promoted, exported or rolled back."),

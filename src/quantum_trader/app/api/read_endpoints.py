@@ -188,18 +188,28 @@ _ID_OF: Final = (("intents", "intent_id"), ("orders", "client_order_id"), ("trad
 def _trace(reader: RunReader, given: str) -> TraceAnalysis:
     lake = reader.lake()
     trace_id = _trace_id(reader, given)
-    orders = "(select client_order_id from orders where trace_id = $id and client_order_id <> '')"
+    traces = [trace_id, *_of_score(reader, trace_id)]
+    among = f"({', '.join(f'$t{place}' for place in range(len(traces)))})"
+    orders = f"(select client_order_id from orders where trace_id in {among} and client_order_id <> '')"
     theirs = " union ".join(  # acknowledgements and fills carry the order's id alone
         f"select producer, seq from {view} where client_order_id in {orders}" for view in _OF_ORDERS
     )
     lines = lake.sql(
-        f"select payload from events where trace_id = $id or (producer, seq) in ({theirs}) order by producer, seq",
-        {"id": trace_id},
+        f"select payload from events where trace_id in {among} or (producer, seq) in ({theirs}) order by producer, seq",
+        {f"t{place}": one for place, one in enumerate(traces)},
     )
     found = trace_from_records((one.encode() for one in lines["payload"].to_pylist()), trace_id)
     if found is None:
         not_found(f"id = {given[:100]!r}: no record carries it")
     return analyze(found)
+
+
+def _of_score(reader: RunReader, trace_id: str) -> list[str]:
+    """The traces of the signals that an outside score was used in; none of any other trace."""
+    if trace_id.startswith("tr") or not reader.rows("select 1 from scores where trace_id = ? limit 1", [trace_id]):
+        return []
+    found = reader.rows("select trace_id from signals where list_contains(outside_scores, ?)", [trace_id])
+    return [str(one["trace_id"]) for one in found]
 
 
 def _trace_id(reader: RunReader, given: str) -> str:

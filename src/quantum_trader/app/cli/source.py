@@ -117,7 +117,7 @@ def try_command(
     fields = body_fields(
         secrets_in(content)[1], settings.pattern, [*ACTION_WORDS, *map(as_word, settings.actions)]
     )
-    signal = signal_of(fields, settings, folder.symbols if folder is not None else ())
+    signal = signal_of(fields, settings, folder.symbols if folder is not None else (), time.time_ns())
     if as_json:
         typer.echo(msgspec.json.encode(signal).decode())
         return
