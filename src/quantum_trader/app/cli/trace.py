@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from quantum_trader.journal.tracer import Span, Trace, TraceAnalysis
 
 _BAR: Final = 32  # characters
-_SHOWN: Final = ("symbol", "action", "side", "type", "qty", "price", "stop_price", "confidence", "score", "source", "outside_scores",
-                 "reason", "r", "pnl")
+_SHOWN: Final = (
+    "symbol", "action", "side", "type", "qty", "price", "stop_price", "confidence", "score", "source", "outside_scores",
+    "reason", "r", "pnl",
+)
 _QUIET: Final = ("acknowledgement", "cancel", "booking")
 _GOOD: Final = ("ALLOWED", "ALLOW", "FILLED", "NEW", "OK", "CLOSED")
 _BAD: Final = ("BLOCKED", "BLOCK", "DENIED", "REFUSED", "REJECTED", "FAILED", "LIQUIDATION", "UNPROTECTED")
