@@ -124,6 +124,33 @@ def try_command(
     typer.echo("\n".join(_signal_lines(signal)))
 
 
+@app.command("export")
+def export_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, such as scores.csv.")],
+    state: StateOption,
+    source: Annotated[
+        str, typer.Option("--source", metavar="NAME", help="Scores of this source alone; without it of all.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Write the scores that the run's models took to a CSV file, which `run --model FILE` reads."""
+    from quantum_trader.app.runs.score_export import received_scores, write_scores
+
+    if file.suffix.lower() != ".csv":
+        raise ConfigError(f"FILE {file}: must end in .csv")
+    lines = received_scores(_folder(state), source)
+    if not lines:
+        whose = f" of {source}" if source else ""
+        raise ConfigError(f"--state {state}: no model of this run took a score{whose}; there is nothing to write")
+    write_scores(file, lines)
+    scores = len([one for one in lines if one.score is not None])
+    symbols = sorted({one.symbol for one in lines})
+    if as_json:
+        typer.echo(msgspec.json.encode({"file": str(file), "scores": scores, "symbols": symbols}).decode())
+        return
+    typer.echo(f"{file}: {scores:,} scores of {', '.join(symbols)}. Next: quantum-trader run --model {file}")
+
+
 @app.command("revoke")
 def revoke_command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name or id of a valid source.")],
