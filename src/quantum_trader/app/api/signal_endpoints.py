@@ -274,10 +274,10 @@ class _Signals:
 
         Before the run has stated its models, it refuses such a score itself.
         """
-        state = self._reader.status().models
-        if state is None:
+        status = self._reader.status()
+        if status.models is None or status.stage == "starting":
             return
-        models = [one for one in state.models if one.scores_of in ("", source)]
+        models = [one for one in status.models.models if one.scores_of in ("", source)]
         if not models:
             raise SignalRefused(
                 "no_model", f"enter_as = \"scores\": no model of this run takes the scores of {source}; start it with "

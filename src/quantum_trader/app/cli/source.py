@@ -65,7 +65,7 @@ def list_command(state: StateOption, as_json: JsonOption = False) -> None:
     from quantum_trader.app.api.tokens import Role, TokenStore
     from quantum_trader.app.api.webhook_secrets import webhook_secrets
     from quantum_trader.app.runs.signal_inbox import SignalInbox, SourceCounts
-    from quantum_trader.app.runs.signal_sources import SourceSettings, read_sources
+    from quantum_trader.app.runs.signal_sources import EnterAs, SourceSettings, read_sources
     from quantum_trader.domain.clock import iso
 
     _folder(state)
@@ -81,13 +81,15 @@ def list_command(state: StateOption, as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(rows).decode())
         return
+    scores = [name for name, one in settings.items() if one.enter_as is EnterAs.SCORES]
     for row in rows:
         n = counts.get(str(row["name"]), SourceCounts(refused={}))
         refusals = n.refused
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(refusals.items()))
+        enters = "enters as scores  " if row["name"] in scores else ""
         typer.echo(
-            f"{row['name']}  {row['kind']}  {row['id']}  {'revoked' if row['revoked'] else 'valid'}  received "
-            f"{n.received}, accepted {n.accepted}, duplicates {n.duplicates}, expired {n.expired}, "
+            f"{row['name']}  {row['kind']}  {row['id']}  {'revoked' if row['revoked'] else 'valid'}  "
+            f"{enters}received {n.received}, accepted {n.accepted}, duplicates {n.duplicates}, expired {n.expired}, "
             f"refused {sum(refusals.values())}{f' ({reasons})' if reasons else ''}"
         )
     if not rows:
