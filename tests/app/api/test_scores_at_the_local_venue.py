@@ -109,8 +109,10 @@ def test_a_tradingview_body_becomes_a_score_a_decision_and_an_order_with_its_tra
     until("the position", lambda: held(world).get("BTCUSDT"), 150.0)
     (order,) = openings(world, "BTCUSDT")
     assert 0.0 < order.qty < 50.0  # by the policy and the risk, not by the body
-    stop = next(one.ticket for one in world.venue.exchange.open_algos() if one.ticket.type == "STOP_MARKET")
-    assert stop.symbol == "BTCUSDT"
+    stops = until("the stop", lambda: [
+        one.ticket.symbol for one in world.venue.exchange.open_algos() if one.ticket.type == "STOP_MARKET"
+    ])
+    assert stops == ["BTCUSDT"]
     shown = json.loads(until("the trace", lambda: traced(world, trace)))
     events = [one["facts"]["event"] for one in shown["spans"]]
     assert events[0] == "score.received"
@@ -144,8 +146,8 @@ def test_killed_between_receipt_and_bar_the_next_process_trades_the_score_once(
     time.sleep(left_s + 2.0 if left_s < 30.0 else 0.0)
     answer = post(world, "tradingview", alert(secret, score=-2.0, symbol="ETHUSDT"))[1]
     assert answer["outcome"] == "accepted"
-    until("the receipt", lambda: [
-        one for one in records(world, "score.received") if one["trace_id"] == answer["trace_id"]
+    until("the input", lambda: [
+        path for path in (world.state / "inputs").iterdir() if answer["trace_id"].encode() in path.read_bytes()
     ], 20.0)
     world.process.send_signal(signal.SIGKILL)
     world.process.wait()
@@ -153,18 +155,19 @@ def test_killed_between_receipt_and_bar_the_next_process_trades_the_score_once(
     go_on(world)
     until("the short", lambda: held(world).get("ETHUSDT", 0.0) < 0.0, 150.0)
     assert len(openings(world, "ETHUSDT")) == 1
+    assert until("the trace", lambda: traced(world, answer["trace_id"]))
     taken = [one["trace_id"] for one in records(world, "score.received")]
     assert taken.count(answer["trace_id"]) == 1
-    assert traced(world, answer["trace_id"])
 
 
 @pytest.mark.long
 def test_close_leaves_the_position_at_the_next_bar(world: LiveWorld, secret: str) -> None:
     """An exit of the other side changes nothing and is on record; CLOSE leaves."""
-    post(world, "tradingview", alert(secret, action="exit_long", symbol="ETHUSDT"))
+    exit_long = alert(secret, action="exit_long", symbol="ETHUSDT")
+    assert post(world, "tradingview", exit_long)[1]["outcome"] == "accepted"
     until("the refusal", lambda: [
         one for one in records(world, "score.refused") if one["data"]["reason"] == "NO_SCORE_OF_SIDE"
-    ], 20.0)
+    ])
     assert held(world)["ETHUSDT"] < 0.0
     assert post(world, "tradingview", alert(secret, action="close", symbol="ETHUSDT"))[1]["score"] == 0.0
     until("flat", lambda: "ETHUSDT" not in held(world), 150.0)

@@ -202,7 +202,7 @@ class SignalInbox:
     ) -> Callable[[], None]:
         """What writes *signal* where the run finds it. Raises InputError for an intent that cannot be."""
         if signal.score is not None:
-            score = score_of(source, intent_id, signal, now_ns)
+            score = score_request(source, intent_id, signal, now_ns)
             return lambda: request_score(self._folder, score)
         request = request_of(source, intent_id, signal, settings, now_ns)
         return lambda: request_intent(self._folder, request)
@@ -267,7 +267,7 @@ class SignalInbox:
         return base
 
 
-def score_of(source: str, score_id: str, signal: OutsideSignal, now_ns: int) -> ScoreRequest:
+def score_request(source: str, score_id: str, signal: OutsideSignal, now_ns: int) -> ScoreRequest:
     """The score that *signal* is, received at *now_ns*."""
     sides = {SignalAction.CLOSE_LONG: Side.LONG, SignalAction.CLOSE_SHORT: Side.SHORT}
     return ScoreRequest(
