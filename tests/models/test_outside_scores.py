@@ -86,6 +86,7 @@ def test_of_several_scores_before_a_close_the_newest_counts_whoever_sent_it() ->
     model = made()
     take(model, "a", 0.5, DAY - 3, source="one")
     take(model, "b", -1.0, DAY - 2, source="two", life_ns=NS_PER_HOUR)
+    assert len(model.state()["given"][BTC]) == 1  # one for each close, however many come
     assert at(model, DAY)[0] == -1.0
     assert np.isnan(at(model, DAY + NS_PER_DAY)[0])
     assert model.used(BTC) == ""

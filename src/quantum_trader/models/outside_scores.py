@@ -83,9 +83,8 @@ class OutsideScores(Model):
             newest = kept[-1] if kept and self._is_valid(kept[-1], received_ns) else None
             if newest is None or not newest.score * score.leaves.sign > 0.0:
                 return ScoreRefusal.NO_SCORE_OF_SIDE
-        if kept:  # a clock that was set back changes nothing of the order in which scores came
-            made = made._replace(close_ns=max(close_ns, kept[-1].close_ns))
-        self._given[score.symbol] = [*(one for one in kept if one.close_ns < made.close_ns), made]
+        # the order in which they came decides, also where the clock was set back
+        self._given[score.symbol] = [*(one for one in kept if one.close_ns < close_ns), made]
         return None
 
     def score(self, panel: Panel) -> Floats:
