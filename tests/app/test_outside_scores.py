@@ -181,6 +181,13 @@ def test_a_replay_to_which_no_score_comes_says_so_and_trades_nothing(tmp_path: P
     assert any("outside-scores: no score came" in note and "how-to-score-file" in note for note in result.facts.notes)
 
 
+@pytest.mark.parametrize("words", [("run", "--to", "2018-02-03"), ("sweep", "--to", "2018-03-15")])
+def test_commands_that_replay_warn_before_they_begin_that_no_score_will_come(words: tuple[str, ...]) -> None:
+    """On standard error, so that nobody waits for trades."""
+    result = CliRunner().invoke(app, [*words, "--model", "outside-scores", "--from", "2018-02-01", "--bars", "4h"])
+    assert "warning: outside-scores: bars bring no score" in result.stderr
+
+
 def test_a_live_process_takes_a_score_from_its_folder_once(tmp_path: Path) -> None:
     """Appended as the API appends it; after a kill what the input log has is not taken again, what it lacks is."""
     with live_run(tmp_path) as live:

@@ -159,6 +159,15 @@ def unused_scores(models: Iterable[LoadedModel], recording: Recording) -> list[s
     return [f"{line}." for line in found if line]
 
 
+def scores_to_come(models: Iterable[LoadedModel]) -> list[str]:
+    """A line for each model that takes scores from outside, of which a replay of bars has none."""
+    return [
+        f"{one.name}: bars bring no score, so this model has no view unless scores are sent while a run goes on. "
+        "docs/how-to-score-file.md says how those that a live session received are replayed."
+        for one in models if score_models([one.model])
+    ]
+
+
 def outside_score_notes(engine: Engine) -> list[str]:
     """A line for a replay whose models take scores from outside: how many it had."""
     forecasts = engine.market.forecasts
