@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from quantum_trader.app.runs.score_requests import ScoreRequest, request_score
 from quantum_trader.app.settings import RunSettings, load_settings
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_SECOND
 from quantum_trader.domain.enums import Side
+from quantum_trader.journal.lake import Lake
 
 SPAN = ("2018-02-01", "2018-02-14")
 PRIOR = (3.0, 0.5)
@@ -143,6 +145,18 @@ def test_a_trace_goes_from_the_score_to_the_order_and_why_names_the_score(finish
     signal = next(one for one in records(finished) if one["topic"] == "signal.generated")["data"]
     assert command("why", signal["signal_id"], "--state", str(finished))["outside_scores"] == signal["outside_scores"]
     assert command("trace", "show", "tv-4", "--state", str(finished))["spans"][0]["outcome"] == "REFUSED"
+
+
+def test_the_queries_of_the_documents_list_what_came_and_what_was_refused(finished: Path) -> None:
+    """As they stand in the how-to, over the journal of a run that took scores."""
+    text = (Path(__file__).parents[2] / "docs" / "how-to-signals-from-outside.md").read_text()
+    came, refused = re.findall(r"^    (select .* from score.*)$", text, re.MULTILINE)
+    rows = Lake(finished / "journal").sql(came).to_pylist()
+    assert [row["trace_id"] for row in rows][:3] == ["tv-1", "tv-2", "tv-3"]
+    assert (rows[0]["symbol"], rows[0]["score"], rows[0]["source"]) == ("BTCUSDT", 0.8, "tv")
+    assert {row["reason"] for row in Lake(finished / "journal").sql(refused).to_pylist()} == {
+        "NO_SCORE_OF_SIDE", "UNKNOWN_SYMBOL"
+    }
 
 
 def command(*words: str) -> Any:
