@@ -130,6 +130,7 @@ ELSEWHERE: dict[tuple[str, ...], str] = {
     ),
     **dict.fromkeys([("source", name) for name in ("new", "list", "try", "revoke")],
                     "tests/app/api/test_signal_endpoints.py"),
+    ("source", "export"): "tests/app/test_outside_scores.py",
     ("trials", "summary"): "tests/app/test_trials_cli.py", ("trials", "list"): "tests/app/test_trials_cli.py",
     ("trials", "show"): "tests/app/test_trials_cli.py",
     ("model", "train"): "tests/app/test_model_train.py",

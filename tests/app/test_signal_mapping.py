@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from quantum_trader.app.runs.outside_intents import SizedIn
 from quantum_trader.app.runs.signal_bodies import SignalRefused, body_fields, secrets_in
 from quantum_trader.app.runs.signal_mapping import ACTION_WORDS, OutsideSignal, as_word, check_age, signal_of
-from quantum_trader.app.runs.signal_sources import SignalAction, SizeRule, SourceSettings, read_sources
+from quantum_trader.app.runs.signal_sources import EnterAs, SignalAction, SizeRule, SourceSettings, read_sources
 from quantum_trader.domain.errors import StateError
 
 SECRET = f"qts_0123abcd_{'aB3-_' * 8}xyz"
@@ -30,7 +30,7 @@ def read(body: str | dict[str, Any], settings: SourceSettings | None = None) -> 
     used = settings or SourceSettings()
     text = body if isinstance(body, str) else json.dumps(body)
     words = [*ACTION_WORDS, *map(as_word, used.actions)]
-    return signal_of(body_fields(secrets_in(text.encode())[1], used.pattern, words), used, TRADED)
+    return signal_of(body_fields(secrets_in(text.encode())[1], used.pattern, words), used, TRADED, NOW_NS)
 
 
 def refused(body: str | dict[str, Any], settings: SourceSettings | None = None) -> tuple[str, str]:
@@ -273,3 +273,62 @@ def test_the_example_of_the_documents_maps_right(tmp_path: Path) -> None:
     assert found["tradingview"].equity_pct == 5.0
     sold = read("BTCUSDT(***) { market(side=sell, amount=10%); } #bot", found["alertatron"])
     assert (sold.action, sold.size) == (SignalAction.SHORT, 10.0)
+
+
+# ---------------------------------------------------------------------- scores
+
+SCORES = SourceSettings(enter_as=EnterAs.SCORES, confidence=0.8)
+
+
+@pytest.mark.parametrize(("body", "action", "score", "life_s"), [
+    ({"score": -0.25}, SignalAction.SHORT, -0.25, 0.0),
+    ({"score": "1e3", "horizon": "12h"}, SignalAction.LONG, 1e3, 43_200.0),
+    ({"score": 0}, SignalAction.CLOSE, 0.0, 0.0), ({"prediction": 2}, SignalAction.LONG, 2.0, 0.0),
+    ({"action": "buy"}, SignalAction.LONG, 0.8, 0.0),
+    ({"action": "sell", "confidence": 0.3}, SignalAction.SHORT, -0.3, 0.0),
+    ({"action": "close"}, SignalAction.CLOSE, 0.0, 0.0),
+    ({"action": "sell", "market_position": "flat", "prev_position": "long"}, SignalAction.CLOSE_LONG, 0.0, 0.0),
+    ({"score": 1, "expires": NOW_NS // 10**9 + 90}, SignalAction.LONG, 1.0, 90.0),
+    ({"score": 1, "valid_until": "2026-02-02T02:42:00Z", "horizon": "1m"}, SignalAction.LONG, 1.0, 60.0),
+])
+def test_a_source_that_enters_as_scores_gives_a_score_or_an_actions_score(
+    body: dict[str, Any], action: SignalAction, score: float, life_s: float
+) -> None:
+    """Its action is that of the score's sign; it lives until it expires or its horizon is over, the sooner one."""
+    signal = read({"symbol": "BTCUSDT", **body}, SCORES)
+    assert (signal.action, signal.score, signal.life_s) == (action, score, life_s)
+    assert signal.ignored == ()
+
+
+def test_what_says_how_much_is_ignored_in_a_score() -> None:
+    """Policy and risk decide the size and the stop, as of any model's score; the answer names what was not used."""
+    signal = read({"symbol": "BTCUSDT", "score": 1, "quantity": 5, "sl": 9, "leverage": 20, "takeProfit": 3}, SCORES)
+    assert (signal.size, signal.stop_price, signal.sized_in) == (0.0, 0.0, SizedIn.RISK)
+    assert signal.ignored == ("leverage", "quantity", "sl", "takeprofit")
+
+
+@pytest.mark.parametrize(("body", "reason", "says"), [
+    ({"score": "NaN"}, "bad_value", "score = 'NaN': must be a number from -1e"),
+    ({"score": "inf"}, "bad_value", "above 0"),
+    ({"score": -1.1e6}, "bad_value", "score = -1100000.0"), ({"score": True}, "bad_value", "score = True"),
+    ({"score": "high"}, "bad_value", "score = 'high'"), ({"score": {"x": 1}}, "unknown_action", "action: is missing"),
+    ({"score": 1, "symbol": "DOGEUSDT"}, "unknown_symbol", "this run trades"),
+    ({"score": 1, "horizon": "soon"}, "bad_value", "horizon = 'soon'"),
+    ({"score": 1, "horizon": 5}, "bad_value", "horizon"),
+    ({"score": 1, "expires": NOW_NS // 10**9 - 5}, "expired", "expires: is 5.0 s ago"),
+    ({"score": 1, "expires": "later"}, "bad_value", "expires = 'later'"),
+    ({}, "unknown_action", "one of score, action"),
+    ({"action": "up"}, "unknown_action", "is no action"),
+])
+def test_a_score_that_is_none_is_refused_with_the_field_and_its_value(
+    body: dict[str, Any], reason: str, says: str
+) -> None:
+    """NaN, infinite, too large, no number, of a strange symbol, over already."""
+    found, message = refused({"symbol": "BTCUSDT", **body}, SCORES)
+    assert found == reason
+    assert says in message
+
+
+def test_a_source_whose_signals_are_intents_makes_nothing_of_a_score() -> None:
+    """It is named among what was ignored."""
+    assert read({"symbol": "BTCUSDT", "action": "buy", "score": 1}).ignored == ("score",)

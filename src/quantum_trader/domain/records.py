@@ -35,5 +35,5 @@ TOPICS: Final = (
     "market.bar", "health.changed", "stream.changed", "position.adopted", "reconciliation.difference", "cash.adjusted",
     "account.by_others", "input.failed", "session.continued", "fill.known", "intent.received", "instrument.changed",
     "pilot.decided", "pilot.closed", "pilot.day", "pilot.changed", "pilot.failed", "signal.judged", "signal.inputs",
-    "gates.changed", "model.in_force", "model.refused", "models.decided",
+    "gates.changed", "model.in_force", "model.refused", "models.decided", "score.received", "score.refused",
 )

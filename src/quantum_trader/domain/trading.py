@@ -24,6 +24,19 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     features_ts_ns: TimeNs  # time of the newest bar any feature used
     consensus: Probability = 0.0  # share of the models that agree
     votes: dict[str, float] = msgspec.field(default_factory=dict)  # model -> calibrated P(up)
+    outside_scores: list[str] | msgspec.UnsetType = msgspec.UNSET  # ids of the outside scores it was made of
+
+
+class OutsideScore(msgspec.Struct, frozen=True, kw_only=True):
+    """A score that another program gave for one symbol: above 0 long, below 0 short, 0 leaves a position."""
+
+    score_id: Word  # its trace
+    symbol: Word
+    score: Finite  # any scale; the models' forecasts scale it
+    created_ns: TimeNs  # when its source sent it; its age counts from here
+    expires_ns: TimeNs = 0  # from then on it is no view; 0: its age alone decides
+    leaves: Side | None = None  # a score of 0 that leaves positions of this side alone
+    source: str = ""
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):

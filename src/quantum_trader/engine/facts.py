@@ -147,6 +147,15 @@ class FailedIntent(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
 
+class RefusedScore(msgspec.Struct, frozen=True, kw_only=True):
+    """A score from outside that no model took, with the reason."""
+
+    score_id: str
+    symbol: str
+    reason: str  # models.outside_scores.ScoreRefusal
+    source: str
+
+
 class InputFailure(msgspec.Struct, frozen=True, kw_only=True):
     """The engine failed on an input."""
 
@@ -272,6 +281,7 @@ class ModelsDecided(msgspec.Struct, frozen=True, kw_only=True):
     cost_bps: list[float] = []
     confidences: list[float]  # NaN: no view
     lacks: tuple[Lack, ...] = ()  # what each model lacks before it gives scores
+    outside_scores: list[str] | msgspec.UnsetType = msgspec.UNSET  # ids of those used, joined by +; "": of none
 
 
 class PilotDecided(msgspec.Struct, frozen=True, kw_only=True):

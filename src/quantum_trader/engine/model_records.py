@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
+import msgspec
+
 from quantum_trader.engine import ids
 from quantum_trader.engine.account import Account
 from quantum_trader.engine.facts import ModelsDecided
@@ -83,6 +85,9 @@ class ModelRecords:
             expected_bps=[row[fc.EXPECTED_DAY] * BPS for row in told],
             error_bps=[row[fc.ERROR_DAY] * BPS for row in told], cost_bps=[row[fc.COST_DAY] * BPS for row in told],
             confidences=[row[fc.CONFIDENCE] for row in told], lacks=tuple(lacks),
+            outside_scores=[
+                "+".join(forecasts.outside_scores(index)) for index in range(len(told))
+            ] if forecasts.takes_scores else msgspec.UNSET,
         )
 
     def _state(self, forecasts: Forecasts, index: int, is_lacking: bool) -> TargetState:

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from quantum_trader.engine.facts import ModelInForce, ModelRefused
+from quantum_trader.domain.trading import OutsideScore
+from quantum_trader.engine.facts import ModelInForce, ModelRefused, RefusedScore
 from quantum_trader.engine.judging import Judging
 from quantum_trader.engine.market import Market
 from quantum_trader.engine.payoff import Payoff
@@ -20,6 +21,7 @@ from quantum_trader.engine.ports import PilotSource
 from quantum_trader.engine.recorder import RUN
 from quantum_trader.engine.records import Records
 from quantum_trader.models.forecasts import Forecasts, LoadedModel
+from quantum_trader.models.outside_scores import ScoreRefusal
 from quantum_trader.models.succession import why_not
 
 _NO_MODELS: Final = "the intraday models give the signals of this run; name a model at its start with --model"
@@ -106,6 +108,21 @@ class ModelUse:
         self.refused[refusal.role] = refusal
         self._records.catch_up()
         self._tell("model.refused", refusal, f"model {refusal.model[:12] or '?'} refused: {refusal.reason}", now_ns)
+
+    def take_score(self, score: OutsideScore, now_ns: int) -> None:
+        """Give a score from outside, received at *now_ns*, to the models that take it, on record; or its refusal."""
+        forecasts = self._market.forecasts
+        refusal = forecasts.take_score(score, now_ns) if forecasts is not None else ScoreRefusal.NO_MODEL
+        if refusal is None:
+            self._records.record("score.received", score.score_id, now_ns, score, RUN)
+        else:
+            self.refuse_score(RefusedScore(
+                score_id=score.score_id, symbol=score.symbol, reason=refusal.value, source=score.source
+            ), now_ns)
+
+    def refuse_score(self, refusal: RefusedScore, now_ns: int) -> None:
+        """Record that no model took a score from outside."""
+        self._records.record("score.refused", refusal.score_id, now_ns, refusal, RUN)
 
     def _took_over(self, change: ModelInForce, now_ns: int) -> None:
         self.refused.pop(change.role, None)

@@ -21,6 +21,7 @@ from quantum_trader.domain.trading import (
     Intent,
     OrderRequest,
     OrderUpdate,
+    OutsideScore,
     Signal,
 )
 from quantum_trader.engine.decision_inputs import DecisionInputs
@@ -47,6 +48,7 @@ from quantum_trader.engine.facts import (
     PolicyUpdated,
     PolicyVerdict,
     RefusedBar,
+    RefusedScore,
     RegimeChange,
     RolloutTaken,
     RunEnded,
@@ -78,7 +80,7 @@ DATA_TYPES: Final[dict[str, tuple[type[msgspec.Struct], ...]]] = {
     "pilot.changed": (PilotChanged,), "pilot.failed": (PilotFailed,),
     "signal.judged": (GatesJudged,), "signal.inputs": (DecisionInputs,), "gates.changed": (GatesTaken,),
     "model.in_force": (ModelInForce,), "model.refused": (ModelRefused,),
-    "models.decided": (ModelsDecided,),
+    "models.decided": (ModelsDecided,), "score.received": (OutsideScore,), "score.refused": (RefusedScore,),
 }
 OPEN: Final = (RunStarted, PolicyUpdated, RolloutTaken)  # written as a mapping with these keys and others
 

@@ -39,16 +39,19 @@ class SignalRecords:
     def signal(self, seq: int, index: int, row: list[float], now_ns: int) -> Signal:
         """Signal number *seq* of symbol *index*, whose measures are *row*."""
         forecasts = self._market.forecasts
+        scores: list[str] | msgspec.UnsetType = msgspec.UNSET
         if forecasts is None:
             features_ns, consensus = int(self._market.kernel.features_ts[index]), row[col.CONSENSUS]
             votes = {name: row[col.VOTE_0 + k] for k, name in enumerate(MODEL_NAMES)}
         else:
             features_ns, consensus = int(forecasts.features_ts[index]), forecasts.consensus(index)
             votes = forecasts.votes(index)
+            scores = forecasts.outside_scores(index) if forecasts.takes_scores else msgspec.UNSET
         return Signal(
             signal_id=ids.signal_id(seq), trace_id=ids.signal_trace_id(seq), symbol=self._instruments.symbols[index],
             action=Side.LONG if row[col.SIGNAL] > 0 else Side.SHORT, confidence=row[col.CONFIDENCE], model=self.model,
             ts_ns=now_ns, features_ts_ns=features_ns, consensus=consensus, votes=votes,
+            outside_scores=scores,
         )
 
     def record(self, seq: int, index: int, row: list[float], now_ns: int, made_ns: int) -> None:

@@ -1,9 +1,9 @@
 """The replay proof: a day's records compared with the records of the same day run again.
 
 The recorded lines are the only input: ``run.started`` has the settings and the data; ``operator.requested``,
-``rollout.changed``, ``gates.changed``, ``intent.received``, ``pilot.changed``, ``model.in_force`` and
-``model.refused`` have what came from outside and when. The caller runs the engine again; this module compares the
-lines.
+``rollout.changed``, ``gates.changed``, ``intent.received``, ``score.received``, ``score.refused``, ``pilot.changed``,
+``model.in_force`` and ``model.refused`` have what came from outside and when. The caller runs the engine again; this
+module compares the lines.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ PILOT: Final = "pilot.changed"
 GATES: Final = "gates.changed"
 MODEL: Final = "model.in_force"
 NO_MODEL: Final = "model.refused"
-_TOPICS: Final = (REQUESTED, ROLLOUT, INTENT, PILOT, GATES, MODEL, NO_MODEL)
+SCORE: Final = "score.received"
+NO_SCORE: Final = "score.refused"
+_TOPICS: Final = (REQUESTED, ROLLOUT, INTENT, PILOT, GATES, MODEL, NO_MODEL, SCORE, NO_SCORE)
 _INPUTS: Final = tuple(f'"{topic}"'.encode() for topic in _TOPICS)
 _HEAD: Final = 200  # bytes of a record that hold its topic
 
@@ -69,7 +71,7 @@ class ReplayProof(msgspec.Struct, frozen=True, kw_only=True):
     records: int  # of the day, compared
     complete: bool  # whether the recording of this day is finished
     difference: RecordDifference | None
-    inputs: int  # operator requests, changes of rollout, pilot and models, and outside intents replayed
+    inputs: int  # operator requests, changes of rollout, pilot and models, outside intents and scores replayed
     notes: tuple[str, ...] = ()
 
 

@@ -23,11 +23,12 @@ _STEPS: Final = {
     "signal.generated": "signal", "trade.intent": "intent", "risk.denied": "risk", "order.submitted": "order",
     "order.cancel": "cancel", "order.updated": "acknowledgement", "order.filled": "execution",
     "trade.executed": "booking", "trade.failed": "failure", "signal.decided": "decision", "policy.verdict": "policy",
-    "trade.closed": "position", "shadow.closed": "shadow",
+    "trade.closed": "position", "shadow.closed": "shadow", "score.received": "score", "score.refused": "score",
 }
 _FACTS: Final = (
     "symbol", "action", "side", "type", "status", "decision", "verdict", "reason", "reasons", "qty", "price",
-    "stop_price", "confidence", "leverage", "client_order_id", "exit_reason", "exit", "pnl", "r_multiple", "r",
+    "stop_price", "confidence", "leverage", "client_order_id", "exit_reason", "exit", "pnl", "r_multiple", "r", "score",
+    "source", "outside_scores",
 )
 _LATER_ORDERS: Final = {"STOP_MARKET": "stop", "TAKE_PROFIT_MARKET": "target"}  # sent once the position is open
 _ORDERS: Final = frozenset({"order.submitted"})
@@ -300,10 +301,12 @@ def find_trace_id(lines: Iterable[bytes], name: str) -> str | None:
 def trace_from_records(lines: Iterable[bytes], trace_id: str) -> Trace | None:
     """The trace *trace_id* from record lines in the order they were written; None when no record carries it.
 
-    An order's acknowledgements and fills carry no trace: they are found by the order's own id.
+    An order's acknowledgements and fills carry no trace: they are found by the order's own id. The trace of an outside
+    score goes on with the signals that it was used in.
     """
     orders: set[str] = set()
-    tokens = [f'"trace_id":"{trace_id}"'.encode()]
+    traces = {trace_id}
+    tokens = [f'"{trace_id}"'.encode()]
     events = []
     for line in lines:
         if not any(token in line for token in tokens):
@@ -312,11 +315,15 @@ def trace_from_records(lines: Iterable[bytes], trace_id: str) -> Trace | None:
             record = _decode(line)
         except ValueError:
             continue
-        order = record.data.get("client_order_id", "") if isinstance(record.data, Mapping) else ""
-        if record.trace_id == trace_id and record.topic in _ORDERS:
+        data = record.data if isinstance(record.data, Mapping) else {}
+        order = data.get("client_order_id", "")
+        if record.topic == "signal.generated" and trace_id in data.get("outside_scores", ()):
+            traces.add(record.trace_id)
+            tokens.append(f'"trace_id":"{record.trace_id}"'.encode())
+        if record.trace_id in traces and record.topic in _ORDERS:
             orders.add(order)
             tokens.append(f'"client_order_id":"{order}"'.encode())
-        if record.trace_id == trace_id or order in orders:
+        if record.trace_id in traces or order in orders:
             events.append(record)
     return _joined(trace_id, events) if events else None
 
@@ -366,7 +373,7 @@ def _outcome(event: _Record, data: Mapping[str, Any]) -> str:
     for key in ("decision", "verdict", "status", "exit_reason", "exit"):
         if data.get(key):
             return str(data[key])
-    return "DENIED" if event.topic == "risk.denied" else "FAILED" if event.topic == "trade.failed" else "OK"
+    return {"risk.denied": "DENIED", "trade.failed": "FAILED", "score.refused": "REFUSED"}.get(event.topic, "OK")
 
 
 def _ending(events: list[_Record]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from quantum_trader.domain.errors import StateError
 from quantum_trader.domain.instrument import Instrument
-from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderUpdate
+from quantum_trader.domain.trading import Fill, FundingPayment, Intent, OrderUpdate, OutsideScore
 from quantum_trader.engine.facts import ModelInForce, ModelRefused, PilotChanged
 from quantum_trader.engine.reconciliation import VenueSnapshot
 
@@ -172,6 +172,13 @@ class IntentReceived(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
     intent: Intent
 
 
+class ScoreReceived(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
+    """A score came from outside; models use it from their first bar that closes at or after *ts_ns*."""
+
+    ts_ns: int
+    score: OutsideScore
+
+
 class MoneyTransferred(msgspec.Struct, frozen=True, kw_only=True, tag="money"):
     """Money was paid in or withdrawn (USDT, signed). *move_id* is the venue's; empty when the stream reported it."""
 
@@ -237,8 +244,8 @@ class ProcessStopping(msgspec.Struct, frozen=True, kw_only=True, tag="stops"):
 Input = (
     SessionStarted | ProcessStarted | BarsReceived | VenueEventReceived | AccountRead | HealthChanged
     | OperatorRequestReceived | RolloutChanged | GatesChanged | PilotSettingsReceived | PilotWasLate | ModelReceived
-    | ModelWasRefused | IntentReceived | MoneyTransferred | FundingRateReceived | FundingHistoryReceived
-    | FiltersChanged | ModelBarsReceived | TimerFired | ProcessStopping
+    | ModelWasRefused | IntentReceived | ScoreReceived | MoneyTransferred | FundingRateReceived
+    | FundingHistoryReceived | FiltersChanged | ModelBarsReceived | TimerFired | ProcessStopping
 )
 
 _encode: Final = msgspec.msgpack.Encoder().encode

@@ -41,6 +41,7 @@ from quantum_trader.live.inputs import (
     ProcessStarted,
     ProcessStopping,
     RolloutChanged,
+    ScoreReceived,
     SessionStarted,
     TimerFired,
     VenueEventReceived,
@@ -79,6 +80,7 @@ class Session:
         self.input_count = 0
         self.request_count = 0  # operator requests taken so far, in all processes
         self.recent_intents: list[str] = []  # ids of the outside intents taken since the last checkpoint
+        self.recent_scores: list[str] = []  # and of the outside scores
         self.checkpoint_error = ""  # why the last checkpoint could not be written
         self.unwritten_inputs = 0  # inputs that could not be written and were taken all the same
         self._now_ns = 0
@@ -257,8 +259,8 @@ class Session:
     def _take_news(
         self,
         event: SessionStarted | ProcessStarted | HealthChanged | RolloutChanged | GatesChanged | PilotSettingsReceived
-        | ModelReceived | ModelWasRefused | MoneyTransferred | FundingRateReceived | FundingHistoryReceived
-        | FiltersChanged | ModelBarsReceived,
+        | ModelReceived | ModelWasRefused | ScoreReceived | MoneyTransferred | FundingRateReceived
+        | FundingHistoryReceived | FiltersChanged | ModelBarsReceived,
     ) -> None:
         """Hand an input that leads to no command to the engine."""
         engine = self.engine
@@ -286,6 +288,9 @@ class Session:
             engine.opening.gates.set_settings(settings, event.change, event.ts_ns)
         elif isinstance(event, ModelReceived):
             self._take_model(event)
+        elif isinstance(event, ScoreReceived):
+            self.recent_scores.append(event.score.score_id)
+            engine.models.take_score(event.score, event.ts_ns)
         elif isinstance(event, ModelWasRefused):
             engine.models.refuse(event.refusal, event.ts_ns)
         elif isinstance(event, RolloutChanged):
@@ -329,6 +334,7 @@ class Session:
             return False
         self.checkpoint_error, self.engine.halts.inputs_written = "", True
         self.recent_intents.clear()
+        self.recent_scores.clear()
         return True
 
     def _state(self) -> dict[str, Any]:

@@ -21,9 +21,9 @@ _NO_KERNELS = (
     "lab/market_context", "lab/metrics/", "lab/pilot/", "lab/registry/", "lab/shadows/advice",
     "lab/shadows/analysis", "lab/shadows/blocks", "lab/shadows/judged_signals", "lab/shadows/meta_labels",
     "lab/simulation/", "lab/statements/", "lab/trials/", "venues/binance/", "venues/local/", "live/",
-    "models/check", "models/forecasts", "models/gate_tables", "models/kept", "models/loading", "models/port",
-    "models/score_file", "models/learned/artefact", "models/learned/calibration", "models/learned/learned_model",
-    "models/learned/meta_label",
+    "models/check", "models/forecasts", "models/gate_tables", "models/kept", "models/loading", "models/outside_scores",
+    "models/port", "models/score_file", "models/learned/artefact", "models/learned/calibration",
+    "models/learned/learned_model", "models/learned/meta_label",
     *(f"lab/learning/{name}" for name in (
         "boosting", "calibration", "drift", "evidence", "evolution", "fold", "importance", "leakage", "learn",
         "linear", "model", "probability", "purged", "required", "signal", "train", "trend", "uniqueness",

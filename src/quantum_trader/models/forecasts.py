@@ -17,6 +17,7 @@ import numpy as np
 from quantum_trader.domain.clock import NS_PER_HOUR, NS_PER_MINUTE
 from quantum_trader.domain.errors import ConfigError, InputError, StateError
 from quantum_trader.domain.market import MarketBatch
+from quantum_trader.domain.trading import OutsideScore
 from quantum_trader.market.arrays import Bools, Floats
 from quantum_trader.market.intervals import INTERVALS, interval_ns
 from quantum_trader.market.regime import MarketSettings
@@ -30,6 +31,7 @@ from quantum_trader.models.forecast import (
     duration_ns,
 )
 from quantum_trader.models.history import CLOSE, BarHistory, Completed, kept_bars, same_numbers
+from quantum_trader.models.outside_scores import ScoreRefusal, score_models
 from quantum_trader.models.past_rates import PastRates
 from quantum_trader.models.port import FIELDS, Exit, FrameModel, Model, Panel
 from quantum_trader.models.trends import LEAST_NS, ModelTrends
@@ -272,6 +274,32 @@ class Forecasts:
             )
             for loaded in self.models for symbol in self.symbols_of(loaded) if seen[symbol] < loaded.model.warmup
         ]
+
+    # ------------------------------------------------------------------ scores from outside
+
+    @property
+    def takes_scores(self) -> bool:
+        """Whether one of the models takes scores from outside."""
+        return bool(score_models(loaded.model for loaded in self.models))
+
+    def take_score(self, score: OutsideScore, received_ns: int) -> ScoreRefusal | None:
+        """Give *score*, which was received at *received_ns*, to the models that take it; why none does, or None."""
+        refusal: ScoreRefusal | None = ScoreRefusal.NO_MODEL
+        for loaded in self.models:
+            for model in score_models([loaded.model]):
+                if not model.accepts(score.source):
+                    continue
+                if score.symbol not in self.symbols_of(loaded):
+                    refusal = refusal and ScoreRefusal.UNKNOWN_SYMBOL
+                else:
+                    found = model.take(score, received_ns)
+                    refusal = refusal and found
+        return refusal
+
+    def outside_scores(self, index: int) -> list[str]:
+        """Ids of the outside scores that a symbol's newest forecast is made of."""
+        used = [model.used(self.symbols[index]) for model in score_models(one.model for one in self.models)]
+        return [score_id for score_id in dict.fromkeys(used) if score_id]
 
     # ------------------------------------------------------------------ bars
 

@@ -22,13 +22,16 @@ from quantum_trader.models.forecast import ForecastSettings
 from quantum_trader.models.forecasts import Forecasts, LoadedModel, check_statements
 from quantum_trader.models.learned.artefact import is_learned_folder
 from quantum_trader.models.learned.learned_model import LearnedModel
+from quantum_trader.models.outside_scores import OUTSIDE_SCORES, OutsideScores
 from quantum_trader.models.port import Exit, FrameModel, Model
 from quantum_trader.models.score_file import SCORE_FILES, ScoreFile
 from quantum_trader.models.trend import NOT_ENABLED, TREND_MODELS
 
 INTRADAY: Final = "intraday-demo"  # the compiled ensemble of six intraday models; it stands outside the port's classes
 TREND: Final = "trend"  # the set of slow models; each also stands alone, by its own name
-BUILT_IN: Final[Mapping[str, type[Model]]] = {"ScoreFile": ScoreFile, "LearnedModel": LearnedModel, **TREND_MODELS}
+BUILT_IN: Final[Mapping[str, type[Model]]] = {
+    "ScoreFile": ScoreFile, OUTSIDE_SCORES: OutsideScores, "LearnedModel": LearnedModel, **TREND_MODELS,
+}
 BUILT_IN_PRIOR: Final = (0.25, 0.4)  # published Sharpe ratios, halved twice
 USER_PRIOR: Final = (0.0, 0.5)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -22,8 +23,11 @@ from quantum_trader.app.api.tokens import Role
 from quantum_trader.app.api.webhook_secrets import webhook_secrets
 from quantum_trader.app.cli.main import app
 from quantum_trader.app.runs.live_settings import LiveMode, LiveSettings, bind_folder
+from quantum_trader.app.runs.model_state import ModelLine, ModelsState
 from quantum_trader.app.runs.outside_intents import IntentRequest
+from quantum_trader.app.runs.score_requests import ScoreRequest
 from quantum_trader.app.runs.state_dir import StateDir
+from quantum_trader.app.runs.status import LiveStatus, write_status
 from quantum_trader.domain.enums import Side
 
 NOW_NS = 1_770_000_000_000_000_000
@@ -332,3 +336,125 @@ def test_a_token_of_the_api_in_a_wrong_place_is_repeated_nowhere(sources: Source
     answers.append(sources.client.get("/api/v1/signals/received"))
     assert [one.status_code >= 400 for one in answers] == [True, True, False], [one.text for one in answers]
     assert not any(token.lower() in one.text.lower() for one in answers)
+
+
+# ---------------------------------------------------------------------- scores
+
+
+def with_models(sources: Sources, *lines: ModelLine) -> None:
+    """Let the folder's process state its models, and the sources tv and desk enter as scores."""
+    (sources.folder / "signal_sources.toml").write_text(
+        "[tv]\nenter_as = 'scores'\nconfidence = 0.6\n[desk]\nenter_as = 'scores'\n"
+    )
+    write_status(sources.folder, LiveStatus(
+        written_ns=NOW_NS, pid=os.getpid(), started_ns=NOW_NS, mode="LOCAL", endpoint="local",
+        models=ModelsState(models=lines),
+    ))
+    sources.client = sources.client_at("127.0.0.1")
+
+
+def scores(sources: Sources) -> list[ScoreRequest]:
+    """The scores that were handed to the run."""
+    path = sources.folder / "scores.jsonl"
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return [msgspec.json.decode(line, type=ScoreRequest) for line in lines]
+
+
+ANY = ModelLine(name="outside-scores", symbols=("BTCUSDT", "ETHUSDT"), scores_of="")
+
+
+def test_a_source_that_enters_as_scores_hands_over_scores_once(sources: Sources) -> None:
+    """No intent; a resend is a duplicate, also where the process died before it was marked; ages and lives arrive."""
+    with_models(sources, ANY)
+    answer = sources.post({**BODY, "horizon": "2h"}).json()
+    assert (answer["outcome"], answer["enters_as"], answer["score"]) == ("accepted", "scores", 0.6)
+    assert (answer["size"], answer["ignored"]) == (0.0, ["quantity"])
+    assert sources.post({**BODY, "horizon": "2h"}).json()["outcome"] == "duplicate"
+    base = sqlite3.connect(sources.folder / "signals.db")
+    base.execute("update signals set outcome = 'pending'")
+    base.commit()
+    base.close()
+    assert sources.post({**BODY, "horizon": "2h"}).json()["outcome"] == "duplicate"
+    (score,) = scores(sources)
+    assert (score.score_id, score.symbol, score.score, score.source) == (answer["trace_id"], "BTCUSDT", 0.6, "tv")
+    assert (score.ts_ns, score.age_ns, score.life_ns) == (NOW_NS, NOW_NS - 1_769_999_995 * 10**9, 7_200 * 10**9)
+    assert sources.requests() == []
+    assert sources.counts() == {"received": 3, "accepted": 1, "duplicates": 2, "expired": 0, "refused": {}}
+
+
+def test_a_token_hands_over_a_score_in_the_apis_own_form(sources: Sources) -> None:
+    """With a horizon or an expiry; an action with its confidence is a score as well; wrong values are named."""
+    with_models(sources, ANY)
+    trader = token_of(sources.folder, Role.TRADER, "desk")
+
+    def send(**body: Any) -> Any:
+        return sources.client.post("/api/v1/signals", json={"symbol": "ETH/USDT", **body}, headers=bearer(trader))
+
+    assert send(id="a-1", score=-2.5, horizon="30m").json()["score"] == -2.5
+    assert send(id="a-1", score=1.0).json()["outcome"] == "duplicate"
+    assert send(id="a-2", action="SHORT", confidence=0.4, size=3.0).json()["ignored"] == ["quantity"]
+    assert send(id="a-3", action="CLOSE_SHORT").json()["score"] == 0.0
+    told = [(one.score_id, one.score, one.life_ns, one.leaves) for one in scores(sources)]
+    assert told == [
+        ("desk-a-1", -2.5, 1_800 * 10**9, None), ("desk-a-2", -0.4, 0, None), ("desk-a-3", 0.0, 0, Side.SHORT)
+    ]
+    for body, said in (
+        ({"score": 1e7}, "expected `float` <= 1000000.0"), ({"score": 1, "action": "LONG"}, "one of the two is needed"),
+        ({}, "one of the two is needed"), ({"score": 1, "horizon": "x"}, "horizon = 'x'"),
+        ({"score": 1, "symbol": "DOGEUSDT"}, "this run trades"), ({"score": 1, "expires": "x"}, "expires = 'x'"),
+    ):
+        status, _, message = refusal(send(id="b-1", **body))
+        assert status == 400
+        assert said in message
+    answer = sources.client.post(
+        "/api/v1/signals", content='{"id": "n", "symbol": "ETHUSDT", "score": NaN}',
+        headers={**bearer(trader), "Content-Type": "application/json"},
+    )
+    assert answer.status_code == 400
+    (sources.folder / "signal_sources.toml").unlink()
+    assert 'enter_as = "scores"' in refusal(send(id="c-1", score=1.0))[2]
+    assert len(scores(sources)) == 3
+
+
+@pytest.mark.parametrize(("line", "reason", "says"), [
+    (None, "no_model", "start it with --model outside-scores"),
+    (ModelLine(name="ewmac", symbols=("BTCUSDT",)), "no_model", "no model of this run takes the scores of tv"),
+    (ModelLine(name="x", symbols=("BTCUSDT",), scores_of="other"), "no_model", "remove enter_as from [tv]"),
+    (ModelLine(name="x", symbols=("ETHUSDT",), scores_of="tv"), "unknown_symbol", "x is for ETHUSDT"),
+])
+def test_a_score_that_no_model_of_the_run_takes_is_refused_and_counted(
+    line: ModelLine | None, reason: str, says: str, sources: Sources
+) -> None:
+    """Without such a model, for another source's, for another symbol: nothing is kept, and the answer says why."""
+    with_models(sources, *([line] if line is not None else []))
+    status, _, message = refusal(sources.post())
+    assert status == (409 if reason == "no_model" else 400)
+    assert says in message
+    assert sources.counts()["refused"] == {reason: 1}
+    assert scores(sources) == []
+
+
+def test_scores_expire_and_flood_as_intents_do(sources: Sources) -> None:
+    """An old body, one whose score is over, and too many a minute."""
+    with_models(sources, ANY)
+    sources.clock.now_ns += 70 * 10**9
+    assert refusal(sources.post())[0] == 409
+    assert refusal(sources.post({"symbol": "BTCUSDT", "score": 1, "expires": 1_770_000_069}))[0] == 409
+    assert sources.counts()["expired"] == 2
+    for number in range(31):
+        last = sources.post({"symbol": "BTCUSDT", "score": 1, "signal_id": f"n{number}"})
+    assert last.status_code == 429
+
+
+def test_a_body_is_tried_as_a_score(sources: Sources, tmp_path: Path) -> None:
+    """`source try` shows the score and what is ignored; `source list` says how the source enters."""
+    with_models(sources, ANY)
+    body = tmp_path / "body.json"
+    body.write_text(json.dumps({**BODY, "horizon": "2h"}))
+    words = ["source", "try", "tv", str(body), "--state", str(sources.folder)]
+    shown = CliRunner().invoke(app, words).stdout.splitlines()
+    assert {"score: 0.6", "life_s: 7200.0", "ignored: quantity"} <= set(shown)
+    assert json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)["score"] == 0.6
+    listed = CliRunner().invoke(app, ["source", "list", "--state", str(sources.folder)]).stdout
+    assert "valid  enters as scores  received 0" in listed
+    assert scores(sources) == []

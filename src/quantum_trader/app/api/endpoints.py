@@ -224,11 +224,12 @@ def told_of(error: Exception, kind: type[msgspec.Struct] | None = None) -> str:
 def _words(kind: type[msgspec.Struct], name: str) -> list[str]:
     """The words that the field *name* of *kind* may have; none where it may have others, or is not there."""
     for field in msgspec.structs.fields(kind):
-        found = inspect.type_info(field.type)
-        if field.encode_name == name and isinstance(found, inspect.EnumType):
-            return [str(one.value) for one in found.cls]
-        if field.encode_name == name and isinstance(found, inspect.LiteralType):
-            return [str(one) for one in found.values]
+        told = inspect.type_info(field.type)
+        for found in told.types if isinstance(told, inspect.UnionType) else (told,):
+            if field.encode_name == name and isinstance(found, inspect.EnumType):
+                return [str(one.value) for one in found.cls]
+            if field.encode_name == name and isinstance(found, inspect.LiteralType):
+                return [str(one) for one in found.values]
     return []
 
 

@@ -27,27 +27,45 @@ from quantum_trader.app.runs.signal_bodies import (
     secrets_in,
 )
 from quantum_trader.app.runs.signal_inbox import SignalInbox, SignalOutcome, SignalRow, SourceCounts
-from quantum_trader.app.runs.signal_mapping import ACTION_WORDS, OutsideSignal, as_word, check_age, signal_of
-from quantum_trader.app.runs.signal_sources import SizeRule, SourceSettings, read_sources
+from quantum_trader.app.runs.signal_mapping import (
+    ACTION_WORDS,
+    MOST_SCORE,
+    OutsideSignal,
+    as_word,
+    check_age,
+    signal_of,
+)
+from quantum_trader.app.runs.signal_sources import SOURCES_FILE, EnterAs, SizeRule, SourceSettings, read_sources
 from quantum_trader.app.runs.status import is_alive
 from quantum_trader.domain.errors import InputError
 from quantum_trader.domain.json_text import decode_json
 from quantum_trader.journal.lake import JOURNAL
+from quantum_trader.models.outside_scores import OUTSIDE_SCORES
 
 WRONG_SECRET: Final = "wrong_secret"
-_STATUS: Final = {"expired": 409, "too_large": 413, WRONG_SECRET: 401}
+_STATUS: Final = {"expired": 409, "no_model": 409, "too_large": 413, WRONG_SECRET: 401}
 _RETRY_S: Final = 60.0
 _TAG: Final = "signals"
 
 
 class SignalOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A signal in this API's own form. *size* is in what *sized_in* says; without it the risk decides."""
+    """A signal in this API's own form: with an action, or with a score where the source enters as scores.
+
+    *size* is in what *sized_in* says; without it, and of a score, the risk decides.
+    """
 
     id: Annotated[str, msgspec.Meta(
         pattern="^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$", description="Names the signal; sent again it is the same one."
     )]
     symbol: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
-    action: Literal["LONG", "SHORT", "CLOSE", "CLOSE_LONG", "CLOSE_SHORT"]
+    action: Literal["LONG", "SHORT", "CLOSE", "CLOSE_LONG", "CLOSE_SHORT"] | None = None
+    score: Annotated[float, msgspec.Meta(
+        ge=-MOST_SCORE, le=MOST_SCORE, description="In the place of an action, where the source enters as scores."
+    )] | None = None
+    horizon: Annotated[str, msgspec.Meta(max_length=10, description="How long a score is a view, such as 12h.")] = ""
+    expires: Annotated[
+        str | int | None, msgspec.Meta(description="Until when a score is a view: ISO 8601, or since 1970.")
+    ] = None
     size: Annotated[float, msgspec.Meta(ge=0.0, le=1e15)] = 0.0
     sized_in: SizedIn = SizedIn.RISK
     stop_price: Annotated[float, msgspec.Meta(ge=0.0, le=1e15, description="0: the stop of the symbol's regime.")] = 0.0
@@ -79,6 +97,8 @@ class TakenSignal(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     size: float
     sized_in: SizedIn
+    enters_as: EnterAs
+    score: float | None = None  # of a source that enters as scores; the policy and the risk decide its size
     ignored: list[str]  # fields of the body that nothing was made of
 
 
@@ -90,7 +110,7 @@ class SourceLine(SourceCounts, kw_only=True):
     valid: bool
     settings: SourceSettings
     traded: int = 0
-    failed: dict[str, int] = msgspec.field(default_factory=dict)  # intents that led to no order, by the run's reason
+    failed: dict[str, int] = msgspec.field(default_factory=dict)  # without effect, by the reason
 
 
 class Sources(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +152,7 @@ class _Signals:
         """The rows of the table of endpoints."""
         answer = {
             "outcome": "accepted", "trace_id": "tradingview-1551025800000000000", "symbol": "BTCUSDT",
-            "action": "LONG", "size": 0.01, "sized_in": "base", "ignored": [],
+            "action": "LONG", "size": 0.01, "sized_in": "base", "enters_as": "intent", "ignored": [],
         }
         return [
             Endpoint(
@@ -183,7 +203,7 @@ class _Signals:
             )
         return self._taken(source, body, lambda settings: signal_of(
             body_fields(body, settings.pattern, [*ACTION_WORDS, *map(as_word, settings.actions)]), settings,
-            self._symbols(),
+            self._symbols(), self._now_ns(),
         ))
 
     def _signal(self, body: bytes, settings: SourceSettings) -> OutsideSignal:
@@ -194,14 +214,27 @@ class _Signals:
             order = decode_json(body, SignalOrder)
         except msgspec.DecodeError as error:
             raise SignalRefused("unreadable", f"body: {told_of(error, SignalOrder)}") from None
-        if order.size == 0.0 and order.sized_in is not SizedIn.RISK and not order.action.startswith("CLOSE"):
+        enters = settings.enter_as is EnterAs.SCORES
+        if (order.score is None) == (order.action is None):
+            raise SignalRefused("bad_value", "action, score: one of the two is needed, and not both")
+        if not enters and (order.score is not None or order.horizon or order.expires is not None):
+            raise SignalRefused("bad_value", "score, horizon, expires: are of a source with enter_as = \"scores\" in "
+                                             f"{SOURCES_FILE}; this one's signals are intents")
+        closes = order.action is not None and order.action.startswith("CLOSE")
+        if order.size == 0.0 and order.sized_in is not SizedIn.RISK and not closes and not enters:
             raise SignalRefused("bad_value", f"size = 0: is needed where sized_in = {order.sized_in.value!r}")
         fields: dict[str, Any] = {
             "action": order.action, "symbol": order.symbol, "signal_id": order.id, "timestamp": order.timestamp,
             "leverage": order.leverage, "stop_price": order.stop_price or None, "stop_pct": order.stop_pct or None,
+            "score": order.score, "horizon": order.horizon or None, "expires": order.expires,
         }
+        if enters:
+            fields |= {"quantity": order.size or None, "confidence": order.confidence}
         own = msgspec.structs.replace(settings, fields={}, actions={})
-        signal = signal_of(fields, own, self._symbols())
+        stated = {name: value for name, value in fields.items() if value is not None}
+        signal = signal_of(stated, own, self._symbols(), self._now_ns())
+        if enters:
+            return signal
         if order.confidence is not None:
             signal = msgspec.structs.replace(signal, confidence=order.confidence)
         if settings.size is SizeRule.SENT and not signal.action.closes:
@@ -222,6 +255,8 @@ class _Signals:
             check_age(signal, settings, self._now_ns())
             if not is_alive(self._folder):
                 raise SignalRefused("no_process", f"no process runs on {self._folder.name}; the signal is not kept")
+            if signal.score is not None:
+                self._check_model(source, signal.symbol)
             outcome, intent_id = self._inbox.take(source, signal, body, settings)
         except InputError as error:
             refused = error if isinstance(error, SignalRefused) else SignalRefused("bad_value", str(error))
@@ -230,8 +265,29 @@ class _Signals:
         return TakenSignal(
             outcome="accepted" if outcome is SignalOutcome.ACCEPTED else "duplicate", trace_id=intent_id,
             symbol=signal.symbol, action=signal.action.value, size=signal.size, sized_in=signal.sized_in,
+            enters_as=EnterAs.INTENT if signal.score is None else EnterAs.SCORES, score=signal.score,
             ignored=list(signal.ignored),
         )
+
+    def _check_model(self, source: str, symbol: str) -> None:
+        """Raise SignalRefused where no model of the run takes the scores of *source* for *symbol*.
+
+        Before the run has stated its models, it refuses such a score itself.
+        """
+        status = self._reader.status()
+        if status.models is None or status.stage == "starting":
+            return
+        models = [one for one in status.models.models if one.scores_of in ("", source)]
+        if not models:
+            raise SignalRefused(
+                "no_model", f"enter_as = \"scores\": no model of this run takes the scores of {source}; start it with "
+                f"--model {OUTSIDE_SCORES}, or remove enter_as from [{source}] in {SOURCES_FILE}"
+            )
+        if not any(symbol in one.symbols for one in models):
+            raise SignalRefused(
+                "unknown_symbol", f"symbol = {symbol!r}: {', '.join(one.name for one in models)} is for "
+                f"{', '.join(sorted({name for one in models for name in one.symbols})[:30])}"
+            )
 
     def _symbols(self) -> tuple[str, ...]:
         """The symbols that the run trades; empty where that is not known: the run then refuses others itself."""
@@ -267,7 +323,14 @@ class _Signals:
         )}
         failed: dict[str, dict[str, int]] = {}
         for row in self._reader.rows(
-            "select source, reason, count(*) as n from failures where source is not null group by all", []
+            "select s.source, count(distinct i.intent_id) as n from (select distinct trace_id, unnest(outside_scores) "
+            "as score_id from signals where outside_scores is not null) g join scores s on s.trace_id = g.score_id "
+            "join intents i on i.trace_id = g.trace_id and i.kind = 'trade.intent' group by s.source", []
+        ):
+            traded[row["source"]] = traded.get(row["source"], 0) + row["n"]
+        for row in self._reader.rows(
+            "select source, reason, count(*) as n from (select source, reason from failures union all "
+            "select source, reason from score_refusals) where source is not null group by all", []
         ):
             failed.setdefault(row["source"], {})[row["reason"]] = row["n"]
         return traded, failed

@@ -230,6 +230,7 @@ def check_command(
     from quantum_trader.app.runs.model_check import check_user_model
 
     chosen = _chosen(model, config, name)
+    _refuse_outside_scores(chosen)
     recording = _recording(data, bars, symbols, first, last)
     reports = []
     for settings in chosen:
@@ -307,6 +308,17 @@ def _show_progress(name: str, done: int, total: int) -> None:
 
     if sys.stderr.isatty():
         typer.echo(f"\r{done}/{total} {name:<12}" if name else f"\r{'':<20}\r", err=True, nl=False)
+
+
+def _refuse_outside_scores(chosen: Sequence[ModelSettings]) -> None:
+    """Raise ConfigError where a model to check has no scores before a session receives them."""
+    from quantum_trader.models.outside_scores import OUTSIDE_SCORES
+
+    if any(one.model == OUTSIDE_SCORES for one in chosen):
+        raise ConfigError(
+            f"model check {OUTSIDE_SCORES}: it has no score before a session receives one, and nothing that could look "
+            "ahead; check the scores that came as a file, such as scores.csv (docs/how-to-score-file.md)"
+        )
 
 
 def _settings_of(model: str) -> tuple[ModelSettings, ...]:

@@ -201,12 +201,15 @@ def start_notifications(state: Path | None, file: Path | None, *, of_server: boo
 
 
 def warn_unchecked(models: Sequence[ModelSettings]) -> None:
-    """Write a line to standard error for each of *models* that has not passed the look-ahead check."""
+    """Write a line to standard error for each of *models* that has not passed the check, or that bars bring no score.
+    """
     if models:
         from quantum_trader.app.runs.model_check import unchecked_notes
+        from quantum_trader.app.runs.model_facts import scores_to_come
         from quantum_trader.models.loading import load_models
 
-        for note in unchecked_notes(load_models(models)):
+        loaded = load_models(models)
+        for note in (*unchecked_notes(loaded), *scores_to_come(loaded)):
             typer.echo(f"warning: {note}", err=True)
 
 

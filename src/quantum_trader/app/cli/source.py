@@ -65,7 +65,7 @@ def list_command(state: StateOption, as_json: JsonOption = False) -> None:
     from quantum_trader.app.api.tokens import Role, TokenStore
     from quantum_trader.app.api.webhook_secrets import webhook_secrets
     from quantum_trader.app.runs.signal_inbox import SignalInbox, SourceCounts
-    from quantum_trader.app.runs.signal_sources import SourceSettings, read_sources
+    from quantum_trader.app.runs.signal_sources import EnterAs, SourceSettings, read_sources
     from quantum_trader.domain.clock import iso
 
     _folder(state)
@@ -81,13 +81,15 @@ def list_command(state: StateOption, as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(msgspec.json.encode(rows).decode())
         return
+    scores = [name for name, one in settings.items() if one.enter_as is EnterAs.SCORES]
     for row in rows:
         n = counts.get(str(row["name"]), SourceCounts(refused={}))
         refusals = n.refused
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(refusals.items()))
+        enters = "enters as scores  " if row["name"] in scores else ""
         typer.echo(
-            f"{row['name']}  {row['kind']}  {row['id']}  {'revoked' if row['revoked'] else 'valid'}  received "
-            f"{n.received}, accepted {n.accepted}, duplicates {n.duplicates}, expired {n.expired}, "
+            f"{row['name']}  {row['kind']}  {row['id']}  {'revoked' if row['revoked'] else 'valid'}  "
+            f"{enters}received {n.received}, accepted {n.accepted}, duplicates {n.duplicates}, expired {n.expired}, "
             f"refused {sum(refusals.values())}{f' ({reasons})' if reasons else ''}"
         )
     if not rows:
@@ -117,11 +119,38 @@ def try_command(
     fields = body_fields(
         secrets_in(content)[1], settings.pattern, [*ACTION_WORDS, *map(as_word, settings.actions)]
     )
-    signal = signal_of(fields, settings, folder.symbols if folder is not None else ())
+    signal = signal_of(fields, settings, folder.symbols if folder is not None else (), time.time_ns())
     if as_json:
         typer.echo(msgspec.json.encode(signal).decode())
         return
     typer.echo("\n".join(_signal_lines(signal)))
+
+
+@app.command("export")
+def export_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, such as scores.csv.")],
+    state: StateOption,
+    source: Annotated[
+        str, typer.Option("--source", metavar="NAME", help="Scores of this source alone; without it of all.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Write the scores that the run's models took to a CSV file, which `run --model FILE` reads."""
+    from quantum_trader.app.runs.score_export import received_scores, write_scores
+
+    if file.suffix.lower() != ".csv":
+        raise ConfigError(f"FILE {file}: must end in .csv")
+    lines = received_scores(_folder(state), source)
+    if not lines:
+        whose = f" of {source}" if source else ""
+        raise ConfigError(f"--state {state}: no model of this run took a score{whose}; there is nothing to write")
+    write_scores(file, lines)
+    scores = len([one for one in lines if one.score is not None])
+    symbols = sorted({one.symbol for one in lines})
+    if as_json:
+        typer.echo(msgspec.json.encode({"file": str(file), "scores": scores, "symbols": symbols}).decode())
+        return
+    typer.echo(f"{file}: {scores:,} scores of {', '.join(symbols)}. Next: quantum-trader run --model {file}")
 
 
 @app.command("revoke")

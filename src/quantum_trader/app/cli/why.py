@@ -92,6 +92,8 @@ def _signal_lines(found: SignalExplained) -> Iterator[str]:
         yield f"margin: {told.margin:+.4g}{_unit(told.unit)} ({told.observed:.4g} against a limit of {told.limit:.4g})"
     if told.then:
         yield told.then
+    if found.outside_scores:
+        yield f"Made of the outside scores {', '.join(found.outside_scores)}: `quantum-trader trace show` follows them."
     yield from _outcome_lines(found)
     yield ""
     yield from _change_lines(told)
@@ -171,4 +173,6 @@ def _forecast_line(told: ForecastSaid) -> str:
             f"expected {told.expected_bps:+.1f} ± {told.error_bps:.1f} bps a day, cost {told.cost_bps:.1f} bps a day,"
         )
     parts.append(f"confidence {told.confidence:.3f}." if told.confidence is not None else "no confidence.")
+    if told.outside_scores:
+        parts.append(f"Made of the outside score {told.outside_scores}.")
     return " ".join(parts)

@@ -27,8 +27,8 @@ from quantum_trader.app.runs.state_dir import unsealed
 from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.clock import from_ns
 from quantum_trader.domain.errors import ConfigError, DataError, StateError
-from quantum_trader.domain.trading import Intent
-from quantum_trader.engine.facts import ModelInForce, ModelRefused, PilotChanged
+from quantum_trader.domain.trading import Intent, OutsideScore
+from quantum_trader.engine.facts import ModelInForce, ModelRefused, PilotChanged, RefusedScore
 from quantum_trader.engine.recorded_intents import RecordedIntents
 from quantum_trader.engine.recorder import MemorySink, Recorder
 from quantum_trader.journal.audit import Anchor, AuditChain, AuditReport, RecordLine, Seal, day_of, record_lines
@@ -39,8 +39,10 @@ from quantum_trader.journal.proof import (
     INTENT,
     MODEL,
     NO_MODEL,
+    NO_SCORE,
     PILOT,
     ROLLOUT,
+    SCORE,
     ReplayProof,
     Script,
     ScriptInput,
@@ -241,7 +243,7 @@ def replay(state: Path, day: str, *, data: Path | None = None, lines: Lines | No
 def replay_text(proof: ReplayProof) -> str:
     """The outcome of a replay for a person, with both sides of the first difference."""
     said = [
-        f"{proof.day}: {proof.records:,} records, {proof.inputs} requests, changes and intents before its end"
+        f"{proof.day}: {proof.records:,} records, {proof.inputs} requests, changes, intents and scores before its end"
     ]
     said += proof.notes
     if proof.difference is None:
@@ -386,6 +388,10 @@ def _apply(
             session.engine.opening.gates.set_settings(settings, one.data["change"], one.ts_ns)
         elif one.topic == MODEL:
             _take_model(session, msgspec.convert(one.data, ModelInForce), state, one.ts_ns)
+        elif one.topic == SCORE:
+            session.engine.models.take_score(msgspec.convert(one.data, OutsideScore), one.ts_ns)
+        elif one.topic == NO_SCORE:
+            session.engine.models.refuse_score(msgspec.convert(one.data, RefusedScore), one.ts_ns)
         elif one.topic == NO_MODEL:
             session.engine.models.refuse(msgspec.convert(one.data, ModelRefused), one.ts_ns)
         elif one.topic == ROLLOUT:

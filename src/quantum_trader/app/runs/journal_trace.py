@@ -21,12 +21,14 @@ def trace_in(lake: Lake, given: str) -> Trace | None:
     Raises InputError where the query exceeds the bounds of *lake*.
     """
     trace_id = _trace_id(lake, given)
-    orders = "(select client_order_id from orders where trace_id = $id and client_order_id <> '')"
+    traces = [trace_id, *_of_score(lake, trace_id)]
+    among = f"({', '.join(f'$t{place}' for place in range(len(traces)))})"
+    orders = f"(select client_order_id from orders where trace_id in {among} and client_order_id <> '')"
     theirs = " union ".join(  # acknowledgements and fills carry the order's id alone
         f"select producer, seq, kind, ts_ns from {view} where client_order_id in {orders}" for view in _OF_ORDERS
     )
-    own = "select producer, seq, kind, ts_ns from events where trace_id = $id"
-    keys = lake.sql(f"{own} union {theirs}", {"id": trace_id}).to_pydict()
+    own = f"select producer, seq, kind, ts_ns from events where trace_id in {among}"
+    keys = lake.sql(f"{own} union {theirs}", {f"t{place}": one for place, one in enumerate(traces)}).to_pydict()
     return trace_from_records(_payloads(lake, keys), trace_id)
 
 
@@ -45,6 +47,14 @@ def _payloads(lake: Lake, keys: dict[str, list[Any]]) -> Iterator[bytes]:
     )
     for line in found["payload"].to_pylist():
         yield line.encode()
+
+
+def _of_score(lake: Lake, trace_id: str) -> list[str]:
+    """The traces of the signals that an outside score was used in; none of any other trace."""
+    if trace_id.startswith("tr") or not lake.sql("select 1 from scores where trace_id = ? limit 1", [trace_id]).num_rows:
+        return []
+    found = lake.sql("select trace_id from signals where list_contains(outside_scores, ?)", [trace_id])
+    return [str(one) for one in found["trace_id"].to_pylist()]
 
 
 def _trace_id(lake: Lake, given: str) -> str:

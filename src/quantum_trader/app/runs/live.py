@@ -71,6 +71,7 @@ from quantum_trader.live.inputs import (
     IntentReceived,
     OperatorRequestReceived,
     PilotSettingsReceived,
+    ScoreReceived,
 )
 from quantum_trader.live.pilot_limit import TimeLimitedPilot
 from quantum_trader.live.session import Session
@@ -207,7 +208,7 @@ class LiveRun:
             namespace=f"{self.started_ns:x}-", statement=self._statement(loaded), operator=self._asked,
             inputs=lambda: [
                 *self._pilot_settings(), *self._models_that_take_over(), *self._gates_changed(gates),
-                *self._received_intents(), *inputs(),
+                *self._received_intents(), *self._received_scores(), *inputs(),
             ],
             queue=self._queue, report=self._report,
         )
@@ -266,6 +267,7 @@ class LiveRun:
         self.engine.tracing.tracer = SpanTracer(clock=self._now_ns, finished=self.traces.add)
         more = self.checkpoint["more"] if self.checkpoint is not None else {"operator_taken": 0, "asked": 0}
         self.outside.resume(more.get("intents_taken", 0), frozenset(self.session.recent_intents))
+        self.models.scores.resume(more.get("scores_taken", 0), frozenset(self.session.recent_scores))
         self.operator.taken = more["operator_taken"] + self.session.request_count - more["asked"]
         return taken
 
@@ -297,6 +299,7 @@ class LiveRun:
         more: dict[str, Any] = {
             "record_bytes": self.records.size, "operator_taken": self.operator.taken,
             "asked": self.session.request_count, "intents_taken": self.outside.taken,
+            "scores_taken": self.models.scores.taken,
             "history": self.records.history.state(),
             "models": msgspec.to_builtins(models_state(self.engine, self.engine.money.began_ns)),
         }
@@ -321,6 +324,12 @@ class LiveRun:
         """Outside intents since the last tick, from the bus and from the state folder."""
         self.outside.poll()
         return self.outside.queue.take(self.driver.clock.now_ns())
+
+    def _received_scores(self) -> list[ScoreReceived]:
+        """Outside scores since the last tick; one that waited for a process is as old as that."""
+        now_ns = self.driver.clock.now_ns()
+        found = self.models.scores.poll(lambda request: min(request.ts_ns, now_ns))
+        return [ScoreReceived(ts_ns=now_ns, score=score) for score in found]
 
     def _queue(self) -> tuple[float, bool]:
         told = self.records.queue()

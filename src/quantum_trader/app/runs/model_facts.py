@@ -20,6 +20,7 @@ from quantum_trader.models.forecast import BAND
 from quantum_trader.models.forecasts import Lack, LoadedModel
 from quantum_trader.models.learned.learned_model import learned_artefact
 from quantum_trader.models.outlook import Outlook, outlook
+from quantum_trader.models.outside_scores import score_models
 from quantum_trader.models.score_file import ScoreFile, outside_scores
 
 NOT_ASKED: Final = "NO_SIGNAL"  # the gated run had no signal there: it held something, or a stop had taken it out
@@ -156,6 +157,30 @@ def unused_scores(models: Iterable[LoadedModel], recording: Recording) -> list[s
         if isinstance(loaded.model, ScoreFile)
     ]
     return [f"{line}." for line in found if line]
+
+
+def scores_to_come(models: Iterable[LoadedModel]) -> list[str]:
+    """A line for each model that takes scores from outside, of which a replay of bars has none."""
+    return [
+        f"{one.name}: bars bring no score, so this model has no view unless scores are sent while a run goes on. "
+        "docs/how-to-score-file.md says how those that a live session received are replayed."
+        for one in models if score_models([one.model])
+    ]
+
+
+def outside_score_notes(engine: Engine) -> list[str]:
+    """A line for a replay whose models take scores from outside: how many it had."""
+    forecasts = engine.market.forecasts
+    if forecasts is None or not forecasts.takes_scores:
+        return []
+    received = engine.records.tally.topics["score.received"]
+    names = ", ".join(one.name for one in forecasts.models if score_models([one.model]))
+    if received:
+        return [f"{names}: {received:,} scores were handed in while this replay went on; each counts from then on."]
+    return [
+        f"{names}: no score came, and bars alone bring none: this model had no view and traded nothing. Scores that a "
+        "live session received are replayed as a file: docs/how-to-score-file.md."
+    ]
 
 
 def trained_on(models: Iterable[LoadedModel], start_ns: int, end_ns: int) -> list[str]:

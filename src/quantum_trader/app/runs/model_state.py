@@ -20,6 +20,7 @@ from quantum_trader.engine.model_records import TargetState, ensemble_lacks, tar
 from quantum_trader.models import forecast as fc
 from quantum_trader.models.forecasts import Forecasts, Lack
 from quantum_trader.models.loading import INTRADAY
+from quantum_trader.models.outside_scores import source_taken
 
 _MOST_SYMBOLS: Final = 6  # named in one place
 _STATE_WORDS: Final = {
@@ -45,6 +46,7 @@ class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     symbols: tuple[str, ...]
     lacks: tuple[Lack, ...] = ()
+    scores_of: str | None = None  # whose scores from outside it takes; empty: any source's; None: it takes none
 
 
 class ModelsState(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +72,7 @@ def models_state(engine: Engine, began_ns: int) -> ModelsState:
         lines = tuple(
             ModelLine(
                 name=loaded.name, symbols=forecasts.symbols_of(loaded),
-                lacks=tuple(one for one in found if one.model == loaded.name),
+                lacks=tuple(one for one in found if one.model == loaded.name), scores_of=source_taken(loaded.model),
             )
             for loaded in forecasts.models
         )

@@ -16,7 +16,13 @@ from quantum_trader.app.runs.journal_sink import JournalSink
 from quantum_trader.app.runs.live_settings import FOLDER_FILE
 from quantum_trader.app.runs.meta_labels import run_meta_label
 from quantum_trader.app.runs.model_check import unchecked_notes
-from quantum_trader.app.runs.model_facts import model_facts, trained_on, unknown_symbols, unused_scores
+from quantum_trader.app.runs.model_facts import (
+    model_facts,
+    outside_score_notes,
+    trained_on,
+    unknown_symbols,
+    unused_scores,
+)
 from quantum_trader.app.runs.model_state import models_state
 from quantum_trader.app.runs.observation_files import ObservationFiles
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, OperatorRequests
@@ -46,6 +52,7 @@ from quantum_trader.app.runs.results import (
 from quantum_trader.app.runs.run_identity import Statement, saved_statement, why_another_run
 from quantum_trader.app.runs.samples import Samples, hold_drawdown
 from quantum_trader.app.runs.scheduled_models import ReplayModels
+from quantum_trader.app.runs.score_requests import ScoreRequests
 from quantum_trader.app.runs.state_dir import LOCAL_RUN, RecordFile, ScratchRecordFile, StateDir
 from quantum_trader.app.runs.trace_file import TraceFile
 from quantum_trader.app.settings import RunSettings
@@ -117,6 +124,7 @@ class _Followed(NamedTuple):
     rollout: RolloutFile | None = None
     operator: OperatorRequests | None = None
     watcher: ObservationFiles | None = None
+    scores: ScoreRequests | None = None
 
 
 class Run:
@@ -186,6 +194,7 @@ class Run:
         return _Followed(
             rollout=rollout, operator=OperatorRequests(folder, saved["operator_taken"] if saved else 0),
             watcher=ObservationFiles(observer, rollout.config),
+            scores=ScoreRequests(folder, saved.get("scores_taken", 0) if saved else 0),
         )
 
     @property
@@ -202,6 +211,11 @@ class Run:
     def watcher(self) -> ObservationFiles | None:
         """Where the policy's observations are written."""
         return self._followed.watcher
+
+    @property
+    def scores(self) -> ScoreRequests | None:
+        """The scores that other programs hand in through the state folder."""
+        return self._followed.scores
 
     @property
     def pilot(self) -> RunPilot:
@@ -338,6 +352,7 @@ class Run:
                 "operator_taken": self.operator.taken if self.operator is not None else 0,
                 "rollout_revision": self.rollout.state.revision if self.rollout is not None else 0,
                 "intents": self.driver.intents.state(), "intents_taken": self.outside.taken,
+                "scores_taken": self.scores.taken if self.scores is not None else 0,
             }
         )
         self.engine.judging.ledger.save(self.state_dir.path)
@@ -452,7 +467,11 @@ def _take_requests(session: Run, now_ns: int) -> int:
     requests = session.operator.poll() if session.operator is not None else []
     for request in requests:
         take_request(session, request, now_ns)
-    return len(requests) + session.outside.poll()
+    scores, now_ns = session.scores, max(now_ns, session.recording.start_ns)
+    received = scores.poll(lambda _: now_ns) if scores is not None else []
+    for score in received:  # from the next bar on: that of now has been decided on
+        session.engine.models.take_score(score, now_ns)
+    return len(requests) + session.outside.poll() + len(received)
 
 
 def take_request(session: Run, request: OperatorRequest, now_ns: int) -> None:
@@ -630,6 +649,7 @@ def _notes(session: Run) -> list[str]:
     if session.forecasts is not None:
         notes += unchecked_notes(session.forecasts.models)
         notes += unknown_symbols(session.forecasts.models, session.recording.symbols)
+        notes += outside_score_notes(session.engine)
         notes += unused_scores(session.forecasts.models, session.recording)
         notes += trained_on(session.forecasts.models, session.recording.start_ns, session.recording.end_ns)
     if session.intents_statement():

@@ -17,6 +17,7 @@ from quantum_trader.app.runs.model_watch import ModelWatch, ReadyModel
 from quantum_trader.app.runs.pilot_run import RunPilot
 from quantum_trader.app.runs.registries import open_registry
 from quantum_trader.app.runs.run_signals import RunSignals
+from quantum_trader.app.runs.score_requests import ScoreRequests
 from quantum_trader.app.settings import RunSettings
 from quantum_trader.domain.errors import ConfigError, DataError
 from quantum_trader.engine.core import Engine
@@ -67,6 +68,7 @@ class RunModels:
         """*folder*: the run's state folder. *limit*: makes a source of a pilot."""
         self.pilot = RunPilot(settings, symbols, interval_ns, folder)
         self.signals = RunSignals(settings.models, symbols, interval_ns, folder)
+        self.scores = ScoreRequests(folder)  # from outside
         self._symbols, self._interval_ns = tuple(symbols), interval_ns
         self.kept, self._limit = KeptModels(folder), limit
         self._ready: dict[str, Predictor] = {}  # id -> a pilot that has seen no bar

@@ -1,7 +1,7 @@
 """The signals of other programs that reached a state folder: ``signals.db``, a SQLite file, one row a signal.
 
-A signal is on disk before its intent is, and its intent before its sender is answered. It is taken once, however often
-it is sent and whatever process dies in between. No row holds a secret or a body.
+A signal is on disk before its intent or its score is, and that before its sender is answered. It is taken once, however
+often it is sent and whatever process dies in between. No row holds a secret or a body.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import msgspec
 
 from quantum_trader.app.runs.outside_intents import FILE_NAME as INTENTS_FILE
 from quantum_trader.app.runs.outside_intents import IntentRequest, SizedIn, request_intent
+from quantum_trader.app.runs.score_requests import SCORES_FILE, ScoreRequest, request_score
 from quantum_trader.app.runs.signal_bodies import SignalRefused
 from quantum_trader.app.runs.signal_mapping import OutsideSignal
 from quantum_trader.app.runs.signal_sources import SignalAction, SourceSettings
@@ -55,8 +56,8 @@ create table if not exists counts (
 class SignalOutcome(str, Enum):
     """What became of a signal at its receipt."""
 
-    PENDING = "pending"  # noted, and its intent is not known to be written
-    ACCEPTED = "accepted"  # its intent is handed to the run
+    PENDING = "pending"  # noted, and its intent or score is not known to be written
+    ACCEPTED = "accepted"  # its intent or score is handed to the run
     DUPLICATE = "duplicate"
     EXPIRED = "expired"
     REFUSED = "refused"
@@ -99,7 +100,7 @@ class SignalInbox:
     def take(
         self, source: str, signal: OutsideSignal, body: bytes, settings: SourceSettings
     ) -> tuple[SignalOutcome, str]:
-        """Hand *signal* of *source* to the run once: what became of it, and the id of its intent.
+        """Hand *signal* of *source* to the run once: what became of it, and the id of its intent or score.
 
         *body* is what was sent, without its secret: it tells a signal without an id from another. Raises SignalRefused
         where the source sends too many, InputError for an intent that cannot be.
@@ -111,21 +112,22 @@ class SignalInbox:
             row = self._known(base, source, key, signal, settings, now_ns)
             if row is None:
                 self._check_rate(base, source, signal.action, settings, now_ns)
-                request = request_of(source, f"{source}-{own_id}", signal, settings, now_ns)
-                seq = _add(base, key, _row(now_ns, source, SignalOutcome.PENDING, signal, request.intent_id))
+                intent_id = f"{source}-{own_id}"
+                hand_over = self._handing(source, intent_id, signal, settings, now_ns)
+                seq = _add(base, key, _row(now_ns, source, SignalOutcome.PENDING, signal, intent_id))
             else:
                 seq, outcome, intent_id = row
-                request = request_of(source, intent_id, signal, settings, now_ns)
+                hand_over = self._handing(source, intent_id, signal, settings, now_ns)
                 if outcome == SignalOutcome.ACCEPTED.value or self._is_written(intent_id):
                     _add(base, key, _row(now_ns, source, SignalOutcome.DUPLICATE, signal, intent_id))
                     _count(base, source, SignalOutcome.DUPLICATE)
                     return SignalOutcome.DUPLICATE, intent_id
-            request_intent(self._folder, request)
+            hand_over()
             base.execute("update signals set outcome = ? where seq = ?", (SignalOutcome.ACCEPTED.value, seq))
             _count(base, source, SignalOutcome.ACCEPTED)
             if seq % 1000 == 0:
                 base.execute("delete from signals where received_ns < ?", (now_ns - _KEPT_NS,))
-        return SignalOutcome.ACCEPTED, request.intent_id
+        return SignalOutcome.ACCEPTED, intent_id
 
     def refuse(self, source: str, refused: SignalRefused, signal: OutsideSignal | None = None) -> None:
         """Note and count a signal that is not taken; of wrong secrets and floods the count alone."""
@@ -195,13 +197,27 @@ class SignalInbox:
                 "(per_minute in the source's settings)"
             )
 
+    def _handing(
+        self, source: str, intent_id: str, signal: OutsideSignal, settings: SourceSettings, now_ns: int
+    ) -> Callable[[], None]:
+        """What writes *signal* where the run finds it. Raises InputError for an intent that cannot be."""
+        if signal.score is not None:
+            score = score_request(source, intent_id, signal, now_ns)
+            return lambda: request_score(self._folder, score)
+        request = request_of(source, intent_id, signal, settings, now_ns)
+        return lambda: request_intent(self._folder, request)
+
     def _is_written(self, intent_id: str) -> bool:
-        """Whether the intent of a signal that is pending was written before the process ended."""
-        try:
-            lines = read_private(self._folder / INTENTS_FILE)
-        except FileNotFoundError:
-            return False
-        return b'"intent_id":' + msgspec.json.encode(intent_id) in lines
+        """Whether a signal that is pending was written for the run before the process ended."""
+        name = msgspec.json.encode(intent_id)
+        for file, key in ((INTENTS_FILE, b'"intent_id":'), (SCORES_FILE, b'"score_id":')):
+            try:
+                lines = read_private(self._folder / file)
+            except FileNotFoundError:
+                continue
+            if key + name in lines:
+                return True
+        return False
 
     @contextmanager
     def _held(self) -> Iterator[None]:
@@ -249,6 +265,16 @@ class SignalInbox:
             base.close()
             raise
         return base
+
+
+def score_request(source: str, score_id: str, signal: OutsideSignal, now_ns: int) -> ScoreRequest:
+    """The score that *signal* is, received at *now_ns*."""
+    sides = {SignalAction.CLOSE_LONG: Side.LONG, SignalAction.CLOSE_SHORT: Side.SHORT}
+    return ScoreRequest(
+        score_id=score_id, symbol=signal.symbol, score=signal.score or 0.0, source=source, ts_ns=now_ns,
+        age_ns=max(0, now_ns - signal.sent_ns) if signal.sent_ns else 0, life_ns=int(signal.life_s * NS_PER_SECOND),
+        leaves=sides.get(signal.action),
+    )
 
 
 def request_of(

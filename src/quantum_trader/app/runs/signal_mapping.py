@@ -15,10 +15,11 @@ import msgspec
 
 from quantum_trader.app.runs.outside_intents import SizedIn
 from quantum_trader.app.runs.signal_bodies import REDACTED, FieldValue, SignalRefused
-from quantum_trader.app.runs.signal_sources import FIELD_NAMES, SignalAction, SizeRule, SourceSettings
+from quantum_trader.app.runs.signal_sources import FIELD_NAMES, EnterAs, SignalAction, SizeRule, SourceSettings
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.errors import InputError, brief
 from quantum_trader.domain.symbols import parse_symbol
+from quantum_trader.models.forecast import duration_ns
 
 _WORDS: Final = {
     SignalAction.LONG: ("buy", "long", "enter_long", "entry_long", "open_long", "go_long", "long_entry", "buy_long",
@@ -39,6 +40,7 @@ _SIZED_IN: Final = {
 _EXITS: Final = frozenset(("exit", "close"))
 _NO_SIGNAL: Final = re.compile(r".*_(fill|cancel)|status|startup|warning|exception")  # news of another bot
 _MOST: Final = 1e15
+MOST_SCORE: Final = 1e6  # of a score in either direction
 _AHEAD_S: Final = 10.0  # how far a sender's clock may be ahead
 _CLOSING: Final = 10.0  # times as old may be what closes
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
@@ -60,28 +62,83 @@ class OutsideSignal(msgspec.Struct, frozen=True, kw_only=True):
     sent_ns: int = 0  # 0: not stated
     max_lag_s: float
     signal_id: str = ""  # empty: it has none
+    score: float | None = None  # for a model; None: it is an intent
+    life_s: float = 0.0  # of a score, from its receipt on; 0.0: the model's max_age alone decides
     ignored: tuple[str, ...] = ()  # fields of the body that nothing was made of
 
 
 def signal_of(
-    fields: Mapping[str, FieldValue], settings: SourceSettings, traded: Collection[str]
+    fields: Mapping[str, FieldValue], settings: SourceSettings, traded: Collection[str], now_ns: int
 ) -> OutsideSignal:
-    """The signal that *fields* mean for a run that trades the symbols *traded* (empty: not known).
+    """The signal that *fields*, received at *now_ns*, mean for a run of the symbols *traded* (empty: not known).
 
     Raises SignalRefused, which names the field, its value and what it may be.
     """
     body = _Body(fields, settings)
+    if settings.enter_as is EnterAs.SCORES:
+        return _score_signal(body, settings, traded, now_ns)
     action = _action(body, settings)
     size, sized_in = (0.0, SizedIn.RISK) if action.closes else _size(body, settings)
     stop_pct = body.number("stop_pct", below=100.0)
-    own_lag_s = body.number("max_lag")
-    lag_s = min(own_lag_s, settings.max_lag_s) if own_lag_s > 0.0 else settings.max_lag_s
     return OutsideSignal(
         action=action, symbol=_symbol(body, settings, traded), size=size, sized_in=sized_in,
         price=body.number("price"), stop_price=0.0 if stop_pct > 0.0 else body.number("stop_price"),
         stop_pct=stop_pct, leverage=_leverage(body, settings), confidence=_confidence(body, settings),
-        sent_ns=_time_ns(body), max_lag_s=lag_s, signal_id=_id(body), ignored=body.unread(),
+        sent_ns=_time_ns(body), max_lag_s=_lag_s(body, settings), signal_id=_id(body), ignored=body.unread(),
     )
+
+
+def _score_signal(
+    body: _Body, settings: SourceSettings, traded: Collection[str], now_ns: int
+) -> OutsideSignal:
+    """The score that a body states, or that its action with its confidence means."""
+    confidence = _confidence(body, settings)
+    name, value = body.find("score")
+    if name:
+        score = _score_of(name, value)
+        action = SignalAction.LONG if score > 0.0 else SignalAction.SHORT if score < 0.0 else SignalAction.CLOSE
+    else:
+        action = _action(body, settings, "score")
+        score = {SignalAction.LONG: confidence, SignalAction.SHORT: -confidence}.get(action, 0.0)
+    return OutsideSignal(
+        action=action, symbol=_symbol(body, settings, traded), price=body.number("price"), leverage=settings.leverage,
+        confidence=confidence, sent_ns=_time_ns(body), max_lag_s=_lag_s(body, settings), signal_id=_id(body),
+        score=score, life_s=_life_s(body, now_ns), ignored=body.unread(),
+    )
+
+
+def _score_of(name: str, value: FieldValue) -> float:
+    """The score that *value* is or spells. Raises SignalRefused."""
+    try:
+        found = math.nan if isinstance(value, bool) or value is None else float(value)
+    except (ValueError, OverflowError):
+        found = math.nan
+    if not abs(found) <= MOST_SCORE:
+        _refuse(name, value, f"must be a number from -{MOST_SCORE:g} to {MOST_SCORE:g}: above 0 long, below 0 short, "
+                             "0 to leave")
+    return found
+
+
+def _life_s(body: _Body, now_ns: int) -> float:
+    """For how long a score is a view after *now_ns*: until it expires or its horizon is over, whichever is sooner."""
+    lives = []
+    name, horizon = body.text("horizon")
+    if name:
+        try:
+            lives.append(duration_ns(horizon, name) / NS_PER_SECOND)
+        except InputError as error:
+            raise SignalRefused("bad_value", str(error)) from None
+    if expires_ns := _time_ns(body, "expires"):
+        lives.append((expires_ns - now_ns) / NS_PER_SECOND)
+        if lives[-1] <= 0.0:
+            raise SignalRefused("expired", f"expires: is {-lives[-1]:.1f} s ago; the score is no view any more")
+    return min(lives, default=0.0)
+
+
+def _lag_s(body: _Body, settings: SourceSettings) -> float:
+    """How old the signal may be, seconds."""
+    own_s = body.number("max_lag")
+    return min(own_s, settings.max_lag_s) if own_s > 0.0 else settings.max_lag_s
 
 
 def check_age(signal: OutsideSignal, settings: SourceSettings, now_ns: int) -> None:
@@ -162,7 +219,8 @@ def number_of(name: str, value: FieldValue, below: float = _MOST) -> float:
     return found
 
 
-def _action(body: _Body, settings: SourceSettings) -> SignalAction:
+def _action(body: _Body, settings: SourceSettings, *others: str) -> SignalAction:
+    """What a body asks for; *others*: fields that may stand in the place of an action."""
     known = {**ACTION_WORDS, **{as_word(word): action for word, action in settings.actions.items()}}
     name, word = body.word("action")
     if word and word not in known:
@@ -178,7 +236,7 @@ def _action(body: _Body, settings: SourceSettings) -> SignalAction:
     if found is None:
         raise SignalRefused(
             "unknown_action", "action: is missing; a signal needs one of "
-            f"{', '.join(FIELD_NAMES['action'])}, such as \"action\": \"buy\""
+            f"{', '.join((*others, *FIELD_NAMES['action']))}, such as \"action\": \"buy\""
         )
     return found
 
@@ -279,9 +337,9 @@ def _confidence(body: _Body, settings: SourceSettings) -> float:
     return found
 
 
-def _time_ns(body: _Body) -> int:
-    """When the signal was sent: ISO 8601 (UTC where it names no zone), or seconds, milli-, micro- or nanoseconds."""
-    name, value = body.find("timestamp")
+def _time_ns(body: _Body, field: str = "timestamp") -> int:
+    """The time in *field*: ISO 8601 (UTC where it names no zone), or seconds, milli-, micro- or nanoseconds."""
+    name, value = body.find(field)
     if value is None:
         return 0
     if isinstance(value, str) and not re.fullmatch(r"\d+(\.\d+)?", value):

@@ -48,7 +48,17 @@ FIELD_NAMES: Final[dict[str, tuple[str, ...]]] = {  # field -> its names in publ
     "timestamp": ("timestamp", "source_timestamp", "timenow", "sent_at"),
     "max_lag": ("max_lag", "maxlag"),
     "id": ("signal_id", "alert_id", "message_id"),
+    "score": ("score", "model_score", "prediction"),
+    "horizon": ("horizon",),
+    "expires": ("expires", "expires_at", "expiry", "valid_until"),
 }
+
+
+class EnterAs(str, Enum):
+    """How a source's signals enter the run."""
+
+    INTENT = "intent"  # each is an intent of its own, which is acted on at once
+    SCORES = "scores"  # each is the newest score of its symbol for the model outside-scores
 
 
 class SizeRule(str, Enum):
@@ -75,8 +85,12 @@ class SignalAction(str, Enum):
 
 
 class SourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One source. Percentages are of equity, times in seconds."""
+    """One source. Percentages are of equity, times in seconds.
 
+    Of a source that enters as scores nothing counts that says how much or how: sizes, leverage, reversals and stops.
+    """
+
+    enter_as: EnterAs = EnterAs.INTENT
     size: SizeRule = SizeRule.SENT
     equity_pct: float = 0.0  # notional of a position where *size* is "equity"
     leverage: float = 3.0  # of a signal that states none

@@ -49,6 +49,7 @@ class SignalExplained(msgspec.Struct, frozen=True, kw_only=True):
     recorded_reason: str  # what the record says
     outcome: WhyOutcome | None = None
     notes: tuple[str, ...] = ()
+    outside_scores: tuple[str, ...] = ()  # ids of the scores from outside that it was made of
 
 
 class ForecastSaid(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +62,7 @@ class ForecastSaid(msgspec.Struct, frozen=True, kw_only=True):
     error_bps: float | None
     cost_bps: float | None
     confidence: float | None
+    outside_scores: str = ""  # ids of the scores from outside that it was made of, joined by +
 
 
 class WhyNot(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,6 +203,7 @@ def _explained(records: RunRecords, found: Mapping[str, dict[str, Any]]) -> Sign
     return SignalExplained(
         signal_id=inputs.signal_id, time=iso(inputs.ts_ns), explanation=told, recorded_reason=decided["reason"],
         outcome=_outcome(found) if not decided["reason"] else None, notes=tuple(notes),
+        outside_scores=tuple(found.get("signal.generated", {}).get("outside_scores", ())),
     )
 
 
@@ -311,6 +314,7 @@ def _forecast(made: Mapping[str, Any], place: int) -> ForecastSaid:
     return ForecastSaid(
         decided=iso(made["ts_ns"]), model=made["model"], score=figure("scores"), expected_bps=figure("expected_bps"),
         error_bps=figure("error_bps"), cost_bps=figure("cost_bps"), confidence=figure("confidences"),
+        outside_scores=made["outside_scores"][place] if made.get("outside_scores") else "",
     )
 
 

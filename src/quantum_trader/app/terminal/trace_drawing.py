@@ -15,10 +15,13 @@ from quantum_trader.journal.tracer import Span, Trace, TraceAnalysis, duration
 _BAR: Final = 32  # characters
 _SHORT_BAR: Final = 12
 _BARS_FROM: Final = 120  # characters of the whole screen, from which the bars are long
-_SHOWN: Final = ("symbol", "action", "side", "type", "qty", "price", "stop_price", "confidence", "reason", "r", "pnl")
+_SHOWN: Final = (
+    "symbol", "action", "side", "type", "qty", "price", "stop_price", "confidence", "score", "source", "outside_scores",
+    "reason", "r", "pnl",
+)
 _QUIET: Final = ("acknowledgement", "cancel", "booking")
 _GOOD: Final = ("ALLOWED", "ALLOW", "FILLED", "NEW", "OK", "CLOSED")
-_BAD: Final = ("BLOCKED", "BLOCK", "DENIED", "REJECTED", "FAILED", "LIQUIDATION", "UNPROTECTED")
+_BAD: Final = ("BLOCKED", "BLOCK", "DENIED", "REFUSED", "REJECTED", "FAILED", "LIQUIDATION", "UNPROTECTED")
 
 
 def trace_drawing(trace: Trace, analysis: TraceAnalysis, width: int, *, every: bool = False) -> Group:
