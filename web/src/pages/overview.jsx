@@ -171,7 +171,7 @@ function Positions({ positions, as_of, status }) {
     { name: "Stop", unit: "USDT", num: true, cell: (one) => (one.stop ? <Metric id="status_position_stop">{amount(one.stop)}</Metric> : UNKNOWN) },
     { name: "To the stop", unit: "%", num: true, cell: (one) => toStop(one) },
     { name: "Protected", cell: (one) => (one.protected ? "yes" : <Badge tone="bad">no stop</Badge>) },
-    { name: "Why", cell: (one) => (one.trace_id ? <a href={`#/decisions/${encodeURIComponent(one.trace_id)}`} aria-label={`Why ${one.symbol} was opened`}>decision</a> : UNKNOWN) },
+    { name: "Why", cell: (one) => (one.trace_id ? <a href={`#/decisions/${encodeURIComponent(one.trace_id)}`}>decision</a> : UNKNOWN) },
     status && !isReadOnly() && { name: "Action", cell: (one) => (one.traded ? <button type="button" class="small" disabled={!status.alive} title={status.alive ? "" : "No process runs"} aria-label={`Close ${one.symbol}`} onClick={() => askToClose(one.symbol)}>Close</button> : "not ours") },
   ].filter(Boolean);
   return (
