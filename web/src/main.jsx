@@ -86,7 +86,7 @@ function App() {
       </header>
       <nav class="pages" aria-label="Pages">
         {PAGES.map(([name, title]) => (
-          <a key={name} href={address(name, { t: time })} aria-current={at.name === name ? "page" : undefined}>{title}</a>
+          <a key={name} href={`#/${address(name, { t: time })}`} aria-current={at.name === name ? "page" : undefined}>{title}</a>
         ))}
       </nav>
       <main id="main" tabIndex={-1}>

@@ -19,15 +19,15 @@ export function spanOf(status) {
   return { first: Math.ceil(first / HOUR_MS) * HOUR_MS, last: Math.floor(last / HOUR_MS) * HOUR_MS };
 }
 
-/** The address of a page with *values*; those that are empty are left out. */
+/** The address of a page with *values*, behind its "#/"; values that are empty are left out. */
 export function address(path, values = {}) {
   const given = Object.entries(values).filter(([, value]) => value !== "" && value !== undefined && value !== null);
-  return `#/${path}${given.length ? `?${new URLSearchParams(given).toString().replaceAll("%3A", ":")}` : ""}`;
+  return `${path}${given.length ? `?${new URLSearchParams(given).toString().replaceAll("%3A", ":")}` : ""}`;
 }
 
 /** Changes the values of the address that is shown, in place: no step of the browser's history. */
 export function change(values) {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  history.replaceState(null, "", address(path || "overview", { ...Object.fromEntries(new URLSearchParams(query ?? "")), ...values }));
+  history.replaceState(null, "", `#/${address(path || "overview", { ...Object.fromEntries(new URLSearchParams(query ?? "")), ...values })}`);
   dispatchEvent(new Event("placechange"));
 }

@@ -75,7 +75,7 @@ function Past({ at, theme }) {
             <LastTrade beat={0} at={at} />
             <WhyNot symbols={Object.keys(past.regimes)} at={at} />
             <Card title="Market states" size="quarter">
-              <Facts of={Object.entries(past.regimes).map(([symbol, regime]) => [symbol, <a href={address("market", { symbol, t: at })}>{words(regime)}</a>])} />
+              <Facts of={Object.entries(past.regimes).map(([symbol, regime]) => [symbol, <a href={`#/${address("market", { symbol, t: at })}`}>{words(regime)}</a>])} />
               {!Object.keys(past.regimes).length && <p class="empty">No market state was on record yet.</p>}
             </Card>
             {past.halts.length > 0 && <Card title="Halts in force" size="wide"><Halts halts={past.halts} /></Card>}
