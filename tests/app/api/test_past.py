@@ -164,12 +164,14 @@ def test_market_states_cover_the_candles_and_are_those_of_the_journal(client: Te
         assert one["regime"] == changes[max(ts_ns for ts_ns in changes if ts_ns <= one["from_ns"])]
 
 
-def test_there_are_never_more_market_states_than_candles_and_one(client: TestClient) -> None:
-    """Days hide what changed within them, and the state at the end of a day is the last one in it."""
-    found = candles(client, timeframe="1d", limit=60)
-    assert len(found["regimes"]) <= len(found["candles"]) + 1
-    for one in found["regimes"]:
-        assert one["from_ns"] < one["to_ns"]
+def test_a_candle_has_at_most_one_change_of_the_market_state(client: TestClient) -> None:
+    """Of several changes within a day the last one is told, so that there are never more of them than candles."""
+    found = candles(client, timeframe="1d", limit=5000)
+    first_ns, length_ns = found["candles"][0]["ts_ns"], found["length_ns"]
+    rows = client.get("/api/v1/regimes", params={"symbol": "ETHUSDT", "limit": 1000}).json()["rows"]
+    last = {(row["ts_ns"] - first_ns) // length_ns: row["ts_ns"] for row in reversed(rows)}
+    assert len(last) < len(rows)
+    assert [one["from_ns"] for one in found["regimes"]] == sorted(last.values())
 
 
 def test_candles_end_at_the_time_that_is_asked_for(client: TestClient) -> None:
