@@ -28,7 +28,7 @@ export function Chart({ label, data, series, height = 220, format, sync, theme, 
     const root = place.current;
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
     const chart = new uPlot({
-      width: Math.max(200, root.clientWidth), height,
+      width: Math.max(200, root.clientWidth), height, padding: [null, 34, null, null],
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       cursor: { sync: sync ? { key: sync } : undefined, drag: { x: true, y: false } },
       legend: { live: true },

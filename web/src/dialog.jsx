@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { setToken, token } from "./api.js";
 import { Field, Trouble } from "./parts.jsx";
-import { connect, refresh, tell } from "./store.js";
+import { connect, learnAccess, refresh, tell } from "./store.js";
 
 let count = 0;
 
@@ -42,6 +42,7 @@ export function Dialog({ of }) {
         setWants(false);
         setGiven("");
         connect();
+        learnAccess();
       }
       setPhase("done");
       refresh();

@@ -57,6 +57,16 @@ export function plain(value) {
 /** Words of a name in capitals or with underscores: "no new trades". */
 export const words = (name) => String(name ?? "").replaceAll("_", " ").toLowerCase();
 
+/** What a model still lacks: "243 of 373 days"; with the symbols where they do not lack the same. */
+export function lackWords(lacks) {
+  const groups = new Map();
+  for (const one of lacks) {
+    const said = `${one.bars} of ${one.needed} ${one.interval === "1d" ? "days" : `bars of ${one.interval}`}`;
+    groups.set(said, [...(groups.get(said) ?? []), one.symbol]);
+  }
+  return [...groups].map(([said, symbols]) => (groups.size > 1 ? `${said} (${symbols.join(", ")})` : said)).join("; ");
+}
+
 /** JSON in a text, or *otherwise*. */
 export function parsed(text, otherwise) {
   if (typeof text !== "string") return text ?? otherwise;

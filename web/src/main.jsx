@@ -3,7 +3,7 @@ import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { token } from "./api.js";
 import { Dialog } from "./dialog.jsx";
-import { fix, plus } from "./format.js";
+import { fix, plus, when } from "./format.js";
 import { Badge, Trouble } from "./parts.jsx";
 import { Decision } from "./pages/decision.jsx";
 import { Decisions } from "./pages/decisions.jsx";
@@ -18,15 +18,17 @@ import { Policy } from "./pages/policy.jsx";
 import { Settings } from "./pages/settings.jsx";
 import { stateOf } from "./state.js";
 import { askToStop, resumeProgress } from "./stop.jsx";
-import { connect, useStore, watch } from "./store.js";
+import { connect, isReadOnly, learnAccess, useStore, watch } from "./store.js";
 import { apply, choose, chosen, onSystemChange } from "./theme.js";
+import { address, timeOf } from "./time.js";
+import { TimeBar } from "./timebar.jsx";
 import "./style.css";
 
-const PAGES = [
-  ["overview", "Overview", Overview],
-  ["market", "Market", Market],
-  ["decisions", "Decisions", Decisions],
-  ["policy", "Policy", Policy],
+const PAGES = [ // the true ones can be shown at a time
+  ["overview", "Overview", Overview, true],
+  ["market", "Market", Market, true],
+  ["decisions", "Decisions", Decisions, true],
+  ["policy", "Policy", Policy, true],
   ["models", "Models & pilot", Models],
   ["lab", "Lab", Lab],
   ["insights", "Insights", Insights],
@@ -55,9 +57,11 @@ function App() {
   const [, redraw] = useState(0);
   useEffect(() => {
     const moved = () => { go(place()); window.scrollTo(0, 0); };
+    const changed = () => go(place());
     addEventListener("hashchange", moved);
+    addEventListener("placechange", changed);
     onSystemChange(() => redraw((n) => n + 1));
-    return () => removeEventListener("hashchange", moved);
+    return () => { removeEventListener("hashchange", moved); removeEventListener("placechange", changed); };
   }, []);
   useEffect(() => {
     const title = PAGES.find(([name]) => name === at.name)?.[1] ?? "Not found";
@@ -69,6 +73,8 @@ function App() {
   const known = PAGES.find(([name]) => name === at.name);
   const Page = at.name === "decisions" && at.rest[0] ? Decision : known?.[2];
   const needsToken = error?.status === 401;
+  const isTimed = Boolean(known?.[3]) && !at.rest.length;
+  const time = timeOf(at.values.t);
   return (
     <>
       <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the content</a>
@@ -80,13 +86,16 @@ function App() {
       </header>
       <nav class="pages" aria-label="Pages">
         {PAGES.map(([name, title]) => (
-          <a key={name} href={`#/${name}`} aria-current={at.name === name ? "page" : undefined}>{title}</a>
+          <a key={name} href={`#/${address(name, { t: time })}`} aria-current={at.name === name ? "page" : undefined}>{title}</a>
         ))}
       </nav>
       <main id="main" tabIndex={-1}>
         {needsToken && <p class="trouble" role="alert">{token() ? "The token is not valid here." : "Reading needs a token here."} <a href="#/settings">Give one under Settings</a>.</p>}
         {error && !needsToken && <Trouble error={error} />}
-        {Page ? <Page key={at.name} rest={at.rest} values={at.values} theme={`${theme}${dark}`} pick={pick} /> : <p class="empty">There is no page “{at.name}”. <a href="#/overview">Go to the overview</a>.</p>}
+        {isReadOnly() && <p class="note read-only" role="note">Read-only view: everybody may read here. To change something, <a href="#/settings">give a token under Settings</a>; STOP asks for one.</p>}
+        {isTimed && !needsToken && <TimeBar at={time} status={status} />}
+        {!isTimed && time && <p class="timebar as-of">This page shows the run as it is now, not at {when(time)} UTC.</p>}
+        {Page ? <Page key={at.name} rest={at.rest} values={at.values} at={isTimed ? time : ""} theme={`${theme}${dark}`} pick={pick} /> : <p class="empty">There is no page “{at.name}”. <a href="#/overview">Go to the overview</a>.</p>}
       </main>
       {dialog && <Dialog key={dialog.id} of={dialog} />}
     </>
@@ -109,5 +118,6 @@ function State({ status, link }) {
 apply();
 render(<App />, document.getElementById("app"));
 connect();
+learnAccess();
 watch();
 resumeProgress();

@@ -23,6 +23,14 @@ export function Card({ title, note, size = "", children, actions }) {
   );
 }
 
+/** A figure that opens its metric: id, meaning, and the SQL or the function that computes it. */
+export function Metric({ id, children }) {
+  return <a class="metric" href={`#/lab/${encodeURIComponent(id)}`} title="What this figure is, and how it is computed">{children}</a>;
+}
+
+/** A link to the rows of the journal that a card is made of. */
+export const Rows = ({ query, children = "These rows in SQL" }) => <p class="note"><a href={`#/journal?q=${encodeURIComponent(query)}`}>{children}</a></p>;
+
 /** Pairs of name and value. */
 export function Facts({ of }) {
   return (
@@ -34,11 +42,12 @@ export function Facts({ of }) {
   );
 }
 
-export function Tile({ name, value, unit, tone, note }) {
+/** *metric*: the id that its value opens. */
+export function Tile({ name, value, unit, tone, note, metric }) {
   return (
     <div class="tile">
       <div class="name">{name}{unit && `, ${unit}`}</div>
-      <div class={`value ${tone ?? ""}`}>{value}</div>
+      <div class={`value ${tone ?? ""}`}>{metric ? <Metric id={metric}>{value}</Metric> : value}</div>
       {note && <div class="note">{note}</div>}
     </div>
   );

@@ -8,7 +8,7 @@ const SLOW_MS = 15000; // the status is asked for so often beside the stream: a 
 const FAST_MS = 3000;
 
 export const store = {
-  status: null, read_ms: 0, error: null, link: "connecting", events: [], beat: 0, dialog: null,
+  status: null, read_ms: 0, error: null, link: "connecting", events: [], beat: 0, dialog: null, access: null,
 };
 const listeners = new Set();
 let waiting = 0;
@@ -57,6 +57,18 @@ export function connect() {
     retry = setTimeout(connect, Math.min(30000, 1000 * 2 ** Math.min(tries++, 5)));
   };
 }
+
+/** Reads what this tab may do, with or without its token. */
+export async function learnAccess() {
+  try {
+    tell({ access: await ask("access") });
+  } catch {
+    tell({ access: null }); // the page says by itself that reading needs a token, or that the server does not answer
+  }
+}
+
+/** Whether this is a public view whose reader has shown no token: what changes something is not offered. */
+export const isReadOnly = () => Boolean(store.access?.is_read_public) && !token();
 
 /** Asks for the status now and then: the stream tells changes, and a hung process changes nothing. */
 export async function watch() {

@@ -15,8 +15,17 @@ from tests.app.web.conftest import Visit
 
 PAGES = (
     "overview", "market", "decisions", "decisions/s00000001", "policy", "models", "lab", "lab/win_rate", "insights",
-    "journal", "health", "settings",
+    "journal", "health", "settings", "overview?t=2018-04-10T12:00", "market?symbol=ETHUSDT&t=2018-04-10T12:00",
+    "policy?t=2018-04-10T12:00", "lab/status_equity",
 )
+GAPS = """() => [...document.querySelectorAll('.cards, .tiles')].flatMap((grid) => {
+  const right = grid.getBoundingClientRect().right, rows = new Map();
+  for (const one of grid.children) {
+    const box = one.getBoundingClientRect();
+    rows.set(Math.round(box.top), Math.max(rows.get(Math.round(box.top)) ?? 0, box.right));
+  }
+  return [...rows].filter(([, ends]) => Math.abs(right - ends) > 2).map(([top]) => `${grid.className} at ${top}`);
+})"""
 AXE = Path(__file__).parents[3] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 ATTACKS = (
     "<img src=x onerror=\"window.taken=1\">", "<script>window.taken=1</script>", "\"><svg onload=\"window.taken=1\">",
@@ -99,6 +108,41 @@ def test_pages_fit_the_screen(visits: Callable[[int, str], Visit], width: int, s
         visit.open(place)
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= width, place
         playwright.expect(visit.page.get_by_role("button", name="STOP")).to_be_in_viewport(ratio=1)
+
+
+def test_rows_of_cards_leave_no_gap_at_any_width(visits: Callable[[int, str], Visit]) -> None:
+    """Every row of tiles and of cards ends at the edge of the page."""
+    for width in (390, 768, 1024, 1440, 1920):
+        visit = visits(width, "light")
+        for place in ("overview", "overview?t=2018-04-10T12:00", "settings", "health", "insights"):
+            visit.open(place)
+            assert visit.page.evaluate(GAPS) == [], (width, place)
+
+
+def test_every_figure_opens_its_metric_and_how_it_is_computed(visit: Visit) -> None:
+    """The link of each figure leads to an id that the catalogue knows, with its SQL or its function."""
+    found: set[str] = set()
+    for place in ("overview", "policy", "models", "health"):
+        visit.open(place)
+        found |= set(visit.page.locator("a.metric").evaluate_all("all => all.map((one) => one.hash)"))
+    assert {f"#/lab/{one}" for one in ("status_equity", "status_position_stop", "policy_risk", "status_order_price",
+                                       "status_least_equity", "gate_passed")} <= found
+    for place in sorted(found):
+        visit.open(place.removeprefix("#/"))
+        card = visit.page.locator("section", has=visit.page.get_by_role("heading", name=re.compile("that computes it")))
+        playwright.expect(card.locator("dd code").first).to_have_text(place.rpartition("/")[2])
+
+
+def test_what_a_model_lacks_is_told_in_words(visit: Visit) -> None:
+    """How much it knows of what it needs, on the overview and among the models."""
+    visit.open("overview")
+    idle = visit.page.locator("section", has_text="Why is nothing happening?")
+    playwright.expect(idle).to_contain_text("it knows 243 of 373 days")
+    visit.open("models")
+    playwright.expect(visit.page.get_by_role("group", name="Models", exact=True)).to_contain_text("243 of 373 days")
+    for place in PAGES:
+        visit.open(place)
+        assert "[object" not in visit.page.locator("main").inner_text(), place
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="needs web/node_modules (`make web`)")

@@ -80,6 +80,15 @@ function Waterfall({ trace }) {
   );
 }
 
+const STATES = ["unknown", "trending", "ranging"]; // by their number; a limit has a bit for each
+
+/** A figure of a gate: of the regime gate the market state in words. */
+function figure(gate, value, isLimit) {
+  if (gate.gate !== "regime") return amount(value);
+  if (!isLimit) return STATES[value] ?? UNKNOWN;
+  return value === 7 ? "any" : STATES.filter((_, at) => (value >> at) & 1).join(", ");
+}
+
 function Gates({ trace_id }) {
   const found = useLoad(road("gates/results", { trace_id, limit: 1 }));
   return (
@@ -89,7 +98,7 @@ function Gates({ trace_id }) {
           <Table label="Gates" rows={parsed(one.gates, [])} keyOf={(gate) => gate.gate} columns={[
             { name: "Gate", cell: (gate) => <b>{words(gate.gate)}</b> },
             { name: "Result", cell: (gate) => (gate.measured ? <Badge tone={gate.passed ? "good" : "warn"}>{gate.passed ? "passed" : "refused"}</Badge> : <Badge>not measured</Badge>) },
-            { name: "Observed", num: true, cell: (gate) => amount(gate.observed) }, { name: "Limit", num: true, cell: (gate) => amount(gate.limit) },
+            { name: "Observed", num: true, cell: (gate) => figure(gate, gate.observed, false) }, { name: "Limit", num: true, cell: (gate) => figure(gate, gate.limit, true) },
             { name: "Acts", cell: (gate) => (gate.enforced ? "enforced" : "observes") },
           ]} />
           <p class="note">Mode {one.mode}; market {words(one.regime)}; price {amount(one.price)} USDT.</p>

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { ask, road } from "../api.js";
 import { fix, when, words } from "../format.js";
-import { Badge, Card, Field, Pager, side, Table, Trouble } from "../parts.jsx";
+import { Badge, Card, Field, Pager, Rows, side, Table, Trouble } from "../parts.jsx";
 import { useStore } from "../store.js";
 
 const SHOWN = 50;
@@ -22,23 +22,24 @@ async function filtered(values, before, keep, signal) {
 
 const OUTCOMES = { "": null, ALLOWED: (one) => one.decision === "ALLOWED", BLOCKED: (one) => one.decision !== "ALLOWED" };
 
-export function Decisions({ values }) {
+export function Decisions({ values, at }) {
   const { beat } = useStore();
   const [form, setForm] = useState({ symbol: "", since: "", until: "", outcome: "", ...values });
   const [asked, ask_] = useState(form);
   const [trail, go] = useState([]);
   const [found, set] = useState({ data: null, error: null });
-  const key = JSON.stringify([asked, trail]);
+  const key = JSON.stringify([asked, trail, at]);
   useEffect(() => {
     const control = new AbortController();
-    const { outcome, ...rest } = asked;
+    const { outcome, t: _, ...rest } = asked;
     const times = { since: rest.since && `${rest.since}:00Z`, until: rest.until && `${rest.until}:00Z` };
-    filtered({ symbol: rest.symbol.trim(), ...times }, trail.at(-1) ?? "", OUTCOMES[outcome], control.signal).then(
+    filtered({ symbol: rest.symbol.trim(), ...times, as_of: at }, trail.at(-1) ?? "", OUTCOMES[outcome], control.signal).then(
       (data) => set({ key, data, error: null }),
       (error) => { if (error.name !== "AbortError") set((old) => ({ ...old, key, error })); },
     );
     return () => control.abort();
-  }, [key, trail.length ? 0 : beat]);
+  }, [key, trail.length || at ? 0 : beat]);
+  useEffect(() => go([]), [at]);
   const change = (name) => (event) => setForm({ ...form, [name]: event.target.value });
   const apply = (event) => { event.preventDefault(); go([]); ask_(form); };
   return (
@@ -56,13 +57,19 @@ export function Decisions({ values }) {
         {!found.data && !found.error && <p class="empty" role="status">Reading …</p>}
         {found.data && (
           <>
-            <Table label="Decisions" rows={found.data.rows} keyOf={(one) => `${one.producer}.${one.seq}`} empty="No decision matches." columns={COLUMNS} />
+            <Table label="Decisions" rows={found.data.rows} keyOf={(one) => `${one.producer}.${one.seq}`} empty={empty(asked, at)} columns={COLUMNS} />
             <Pager trail={trail} next={found.data.next} go={go} />
+            <Rows query="select * from decisions order by ts_ns desc limit 200" />
           </>
         )}
       </Card>
     </>
   );
+}
+
+function empty(asked, at) {
+  if (asked.symbol || asked.since || asked.until || asked.outcome) return "No decision matches the filter.";
+  return at ? `No signal had been decided on by ${when(at)} UTC.` : "No signal has been decided on yet: the overview says why.";
 }
 
 const COLUMNS = [

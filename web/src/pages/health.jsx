@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { road } from "../api.js";
 import { amount, plain, span, UNKNOWN, when, whole, words } from "../format.js";
-import { Answer, Badge, Card, Facts, Pager, Table } from "../parts.jsx";
+import { Answer, Badge, Card, Facts, Metric, Pager, Table } from "../parts.jsx";
 import { ageOf, stateOf } from "../state.js";
 import { useLoad, useStore } from "../store.js";
 
@@ -10,6 +10,7 @@ export function Health() {
   const { status, read_ms, link } = useStore();
   if (!status) return <><h1>Health</h1><p class="empty" role="status">Reading …</p></>;
   const mood = stateOf(status);
+  const unknown = status.kind === "live" ? "not known" : "none: a replay has no feed";
   return (
     <>
       <h1>Health</h1>
@@ -21,11 +22,11 @@ export function Health() {
           <Facts of={[
             ["Process", status.alive ? `alive, pid ${status.pid || UNKNOWN}` : `none (${status.stage || "not started"})`],
             ["Status written", `${span(ageOf(status, read_ms))} ago`], ["Checkpoint written", `${span(status.checkpoint_age_s)} ago`],
-            ["Last market event", status.last_event_age_s === null ? "not known" : `${span(status.last_event_age_s)} ago`],
-            ["Lag of the engine", status.lag_s === null ? "not known" : span(status.lag_s)],
-            ["Queue in use", status.queue_fill === null ? "not known" : `${whole(status.queue_fill * 100)} %`],
-            ["Books not compared with the venue", status.unreconciled_s === null ? "not known" : `for ${span(status.unreconciled_s)}`],
-            ["Orders in doubt", whole(status.in_doubt)], ["Journal events dropped", whole(status.dropped_events)],
+            ["Last market event", status.last_event_age_s === null ? unknown : <><Metric id="status_event_age">{span(status.last_event_age_s)}</Metric> ago</>],
+            ["Lag of the engine", status.lag_s === null ? unknown : <Metric id="status_lag">{span(status.lag_s)}</Metric>],
+            ["Queue in use", status.queue_fill === null ? unknown : <Metric id="status_queue_fill">{whole(status.queue_fill * 100)} %</Metric>],
+            ["Books not compared with the venue", status.unreconciled_s === null ? unknown : <>for <Metric id="status_unreconciled">{span(status.unreconciled_s)}</Metric></>],
+            ["Orders in doubt", <Metric id="status_in_doubt">{whole(status.in_doubt)}</Metric>], ["Journal events dropped", <Metric id="status_dropped">{whole(status.dropped_events)}</Metric>],
             ["Handlers of the bus that failed", status.bus || "none"], ["This page", { live: "the stream is open", connecting: "the stream is being opened", lost: "the stream is closed and tried again" }[link]],
           ]} />
         </Card>
@@ -37,7 +38,7 @@ export function Health() {
           <h3>Orders at rest</h3>
           <Table label="Orders at rest" rows={status.orders} keyOf={(one) => one.client_order_id} empty="No order rests." columns={[
             { name: "Symbol", cell: (one) => <b>{one.symbol}</b> }, { name: "Purpose", cell: (one) => words(one.purpose) },
-            { name: "Quantity", num: true, cell: (one) => amount(one.qty) }, { name: "Price", unit: "USDT", num: true, cell: (one) => amount(one.price) },
+            { name: "Quantity", num: true, cell: (one) => <Metric id="status_order_quantity">{amount(one.qty)}</Metric> }, { name: "Price", unit: "USDT", num: true, cell: (one) => (one.price > 0 ? <Metric id="status_order_price">{amount(one.price)}</Metric> : "at the market") },
           ]} />
           {status.by_others.length > 0 && <><h3>Others on the account</h3><ul class="plain-list">{status.by_others.map((one, index) => <li key={index}>{plain(one)}</li>)}</ul></>}
         </Card>
@@ -59,7 +60,7 @@ function Record() {
     <Card title="Record" size="wide" actions={choose}>
       <Answer of={found}>{({ rows, next }) => (
         <>
-          <Table label={LISTS[list][1]} rows={rows} keyOf={(one) => `${one.producer}.${one.seq}`} empty="Nothing is recorded." columns={COLUMNS[list]} />
+          <Table label={LISTS[list][1]} rows={rows} keyOf={(one) => `${one.producer}.${one.seq}`} empty={`${LISTS[list][1]}: none is on record, so there was none.`} columns={COLUMNS[list]} />
           {(next || trail.length > 0) && <Pager trail={trail} next={next} go={go} />}
         </>
       )}</Answer>

@@ -56,16 +56,26 @@ function One({ id, day, of }) {
   const rows = (of.data?.values ?? []).filter((row) => row.metric === id);
   return (
     <Card title={found.data?.metric.title ?? id} size="wide" actions={<a href="#/lab">Close</a>}>
-      <Answer of={found}>{({ metric, sql }) => (
+      <Answer of={found}>{({ metric, sql, computation }) => (
         <>
           <p>{metric.meaning}</p>
           <Facts of={[
             ["Metric id", <code>{metric.id}</code>], ["Group", metric.group], ["Unit", metric.unit || "none"], ["Better when", words(metric.direction)],
             ["Interval", metric.interval ? `${metric.interval}, 95 %` : "none"], metric.target !== null && ["Target", fix(metric.target)],
           ]} />
-          <h3>SQL that computes it</h3>
-          <pre tabIndex={0}><code>{sql}</code></pre>
-          <p><a href={`#/journal?q=${encodeURIComponent(sql)}`}>Ask it in the journal</a></p>
+          {sql ? (
+            <>
+              <h3>SQL that computes it</h3>
+              <pre tabIndex={0}><code>{sql}</code></pre>
+              <p><a href={`#/journal?q=${encodeURIComponent(sql)}`}>Ask it in the journal</a></p>
+            </>
+          ) : (
+            <>
+              <h3>Function that computes it</h3>
+              <p>No SQL gives it: {computation.computes.replaceAll("*", "")}</p>
+              <Facts of={[["Function", <code>{computation.function}</code>], ["Works on", computation.source], ["Computed again by", <code>{computation.command}</code>]]} />
+            </>
+          )}
         </>
       )}</Answer>
       {rows.length > 0 && (

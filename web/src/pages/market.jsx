@@ -1,61 +1,82 @@
-// Candles of a symbol with its signals, trades and stops.
-import { useMemo, useState } from "preact/hooks";
+// Candles of a symbol with its signals, trades and stops, and its market states behind them.
+import { useMemo } from "preact/hooks";
 import { road } from "../api.js";
 import { Chart } from "../chart.jsx";
 import { amount, millis, plus, when, whole, words } from "../format.js";
-import { Answer, Card, Field, side, Table, tone } from "../parts.jsx";
+import { Answer, Card, Field, Rows, side, Table, tone } from "../parts.jsx";
 import { useLoad, useStore } from "../store.js";
+import { change, ofMillis, spanOf } from "../time.js";
 
 const LENGTHS = [["1m", 1], ["5m", 5], ["15m", 15], ["30m", 30], ["1h", 60], ["4h", 240], ["1d", 1440]];
-const COUNTS = [250, 500, 1000, 2500, 5000];
-const USUAL_MIN = 240;
+const COUNTS = [100, 250, 500, 1000, 2500, 5000];
+const USUAL_MIN = 240, USUAL = 500;
+const READ = { data: true }; // of now the status tells what is held
 
-export function Market({ values, theme }) {
+/** The address holds what is shown: symbol, candle, candles and t. */
+export function Market({ values, at, theme }) {
   const { status, beat } = useStore();
   const found = useLoad("models");
   const symbols = [...new Set([...(found.data?.state?.models ?? []).flatMap((one) => one.symbols), ...(status?.positions ?? []).map((one) => one.symbol)])].sort();
-  const [picked, pick] = useState(values.symbol ?? "");
-  const symbol = picked || symbols[0] || "";
+  const symbol = values.symbol || symbols[0] || "";
   return (
     <>
       <h1>Market</h1>
-      {!symbol && (found.data ? <p class="empty">The run names no symbol yet.</p> : <p class="empty" role="status">Reading …</p>)}
-      {symbol && <Symbol key={symbol} symbol={symbol} symbols={symbols} pick={pick} status={status} theme={theme} beat={Math.floor(beat / 5)} />}
+      {!symbol && (found.data ? <p class="empty">The run names no symbol yet: it does once its models are loaded.</p> : <p class="empty" role="status">Reading …</p>)}
+      {symbol && <Symbol key={symbol} symbol={symbol} symbols={symbols} values={values} at={at} status={status} theme={theme} beat={at ? 0 : Math.floor(beat / 5)} />}
     </>
   );
 }
 
-function Symbol({ symbol, symbols, pick, status, theme, beat }) {
+function Symbol({ symbol, symbols, values, at, status, theme, beat }) {
   const base = useLoad(road("candles", { symbol, limit: 1 }));
   const base_min = base.data ? base.data.length_ns / 60e9 : null;
   const usable = LENGTHS.filter(([, minutes]) => base_min && minutes % base_min === 0);
-  const [length, setLength] = useState("");
-  const [count, setCount] = useState(1000);
-  const now = length || (usable.find(([, minutes]) => minutes >= USUAL_MIN) ?? usable.at(-1))?.[0];
-  const candles = useLoad(now ? road("candles", { symbol, timeframe: now, limit: count }) : null, beat);
-  const trades = useLoad(road("trades", { symbol, limit: 1000 }), beat);
-  const held = status?.positions.find((one) => one.symbol === symbol) ?? null;
+  const count = COUNTS.includes(Number(values.candles)) ? Number(values.candles) : USUAL;
+  const length = (usable.find(([name]) => name === values.candle) ?? usable.find(([, minutes]) => minutes >= USUAL_MIN) ?? usable.at(-1))?.[0];
+  const candles = useLoad(length ? road("candles", { symbol, timeframe: length, limit: count, as_of: at }) : null, beat);
+  const trades = useLoad(road("trades", { symbol, limit: 1000, as_of: at }), beat);
+  const past = useLoad(at ? road("past", { at }) : null);
+  const held = ((at ? past.data : status)?.positions ?? []).find((one) => one.symbol === symbol) ?? null;
   return (
     <>
       <form class="filters" aria-label="What is shown" onSubmit={(event) => event.preventDefault()}>
-        <Field label="Symbol"><select value={symbol} onChange={(event) => pick(event.target.value)}>{[...new Set([symbol, ...symbols])].sort().map((one) => <option key={one} value={one}>{one}</option>)}</select></Field>
-        <Field label="Candle"><select value={now ?? ""} onChange={(event) => setLength(event.target.value)}>{usable.map(([name]) => <option key={name} value={name}>{name}</option>)}</select></Field>
-        <Field label="Candles"><select value={count} onChange={(event) => setCount(Number(event.target.value))}>{COUNTS.map((one) => <option key={one} value={one}>{whole(one)}</option>)}</select></Field>
+        <Field label="Symbol"><select value={symbol} onChange={(event) => change({ symbol: event.target.value })}>{[...new Set([symbol, ...symbols])].sort().map((one) => <option key={one} value={one}>{one}</option>)}</select></Field>
+        <Field label="Candle"><select value={length ?? ""} onChange={(event) => change({ candle: event.target.value })}>{usable.map(([name]) => <option key={name} value={name}>{name}</option>)}</select></Field>
+        <Field label="Candles"><select value={count} onChange={(event) => change({ candles: event.target.value })}>{COUNTS.map((one) => <option key={one} value={one}>{whole(one)}</option>)}</select></Field>
+        {length && <Pan step_ms={(count / 2) * usable.find(([name]) => name === length)[1] * 60e3} at={at} span={spanOf(status)} />}
       </form>
       <div class="cards">
-        <Card title={`${symbol}, USDT`} size="wide" note="UTC; drag to zoom, double click to go back">
+        <Card title={`${symbol}, USDT`} size="wide" note={`${at ? `up to ${when(at)} UTC` : "up to now, UTC"}; drag over the chart to zoom, double click to go back`}>
           {base.error ? <Answer of={base}>{() => null}</Answer> : (
-            <Answer of={candles}>{(data) => <Answer of={trades}>{(page) => <Candles data={data} trades={page.rows} held={held} theme={theme} symbol={symbol} />}</Answer>}</Answer>
+            <Answer of={at ? past : READ}>{() => <Answer of={candles}>{(data) => <Answer of={trades}>{(page) => <Candles data={data} trades={page.rows} held={held} theme={theme} symbol={symbol} />}</Answer>}</Answer>}</Answer>
           )}
-          <p class="note">Triangles: signals that were allowed, up for long. Lines: trades from entry to exit, green with a profit; dashed: their stops{held?.stop ? `; across the end: the stop of the open position, ${amount(held.stop)}` : ""}.</p>
+          <Legend held={held} />
+          {candles.data && <States spans={candles.data.regimes} symbol={symbol} />}
         </Card>
-        <Card title="Trades" size="wide">
+        <Card title="Trades" size="wide" note={at ? `that had ended by ${when(at)} UTC` : null}>
           <Answer of={trades}>{({ rows }) => (
-            <Table label={`Trades in ${symbol}`} rows={rows.slice(0, 50)} keyOf={(one) => `${one.producer}.${one.seq}`} empty="No trade in it has ended." columns={TRADES} />
+            <>
+              <Table label={`Trades in ${symbol}`} rows={rows.slice(0, 50)} keyOf={(one) => `${one.producer}.${one.seq}`} empty={`No trade in ${symbol} has ended${at ? " by then" : " yet"}.`} columns={TRADES} />
+              {rows.length > 50 && <p class="note">The newest 50 of {whole(rows.length)}{rows.length === 1000 && " or more"}.</p>}
+            </>
           )}</Answer>
+          <Rows query={`select * from trades where symbol = '${symbol.replaceAll("'", "''")}' order by ts_ns desc`} />
         </Card>
       </div>
     </>
+  );
+}
+
+/** Half a screen earlier or later: it moves the time that is shown. */
+function Pan({ step_ms: step, at, span }) {
+  if (!span) return null;
+  const ends = at ? Date.parse(`${at}Z`) : span.last;
+  const go = (ms) => change({ t: ms >= span.last ? "" : ofMillis(Math.max(span.first, ms)) });
+  return (
+    <div class="choice pan" role="group" aria-label="Move along the history">
+      <button type="button" disabled={ends <= span.first} onClick={() => go(ends - step)}>← Earlier</button>
+      <button type="button" disabled={!at} onClick={() => go(ends + step)}>Later →</button>
+    </div>
   );
 }
 
@@ -69,6 +90,61 @@ const TRADES = [
   { name: "Why", cell: (one) => (one.trace_id ? <a href={`#/decisions/${encodeURIComponent(one.trace_id)}`}>decision</a> : "") },
 ];
 
+// ---- market states
+const TRENDS = [
+  ["up", "trending up", (regime) => regime.startsWith("TRENDING UP")], ["down", "trending down", (regime) => regime.startsWith("TRENDING DOWN")],
+  ["trend", "trending", (regime) => regime.startsWith("TRENDING")], ["range", "ranging", (regime) => regime.startsWith("RANGING")],
+];
+const LEVELS = { HIGH: ["high", "high volatility"], EXTREME: ["extreme", "extreme volatility"] };
+const trendOf = (regime) => TRENDS.find(([, , is]) => is(regime))?.[0] ?? "";
+const levelOf = (regime) => LEVELS[regime.split(" ").at(-1)]?.[0] ?? "";
+
+function Legend({ held }) {
+  return (
+    <ul class="legend" aria-label="Legend">
+      <li><i class="swatch mark-signal">▲</i> allowed signal, up for long</li>
+      <li><i class="swatch line-up" /> trade with a profit, from entry to exit</li>
+      <li><i class="swatch line-down" /> trade with a loss</li>
+      <li><i class="swatch line-stop" /> its stop</li>
+      {held && <li><i class="swatch line-held" /> {held.side.toLowerCase()} position that is open, and its stop{held.stop ? ` at ${amount(held.stop)}` : ""}</li>}
+      {TRENDS.map(([name, text]) => <li key={name}><i class={`swatch regime-${name}`} /> {text}</li>)}
+      {Object.values(LEVELS).map(([name, text]) => <li key={name}><i class={`swatch regime-${name}`} /> {text}, along the top</li>)}
+    </ul>
+  );
+}
+
+function States({ spans, symbol }) {
+  if (!spans.length) return <p class="note">No market state of {symbol} is on record in this time.</p>;
+  return (
+    <details class="states">
+      <summary>{words(spans.at(-1).regime)} since {when(spans.at(-1).from_ns)} UTC; {whole(spans.length)} market states in sight</summary>
+      <Table label={`Market states of ${symbol}`} rows={spans.toReversed()} keyOf={(one) => one.from_ns} columns={[
+        { name: "From (UTC)", cell: (one) => when(one.from_ns) }, { name: "To (UTC)", cell: (one) => when(one.to_ns) }, { name: "Market state", cell: (one) => words(one.regime) },
+      ]} />
+    </details>
+  );
+}
+
+/** Fills the ground of the plot by market state, and a band along its top by volatility. */
+function shade(chart, spans) {
+  const { ctx, bbox } = chart;
+  const style = getComputedStyle(document.documentElement);
+  const { min, max } = chart.scales.x;
+  ctx.save();
+  for (const one of spans) {
+    const from = Math.max(min, one.from_ns / 1e9), to = Math.min(max, one.to_ns / 1e9);
+    if (!(to > from)) continue;
+    const left = chart.valToPos(from, "x", true), width = chart.valToPos(to, "x", true) - left;
+    for (const [name, height] of [[trendOf(one.regime), bbox.height], [levelOf(one.regime), 7 * devicePixelRatio]]) {
+      if (!name) continue;
+      ctx.fillStyle = style.getPropertyValue(`--regime-${name}`).trim();
+      ctx.fillRect(left, bbox.top, width, height);
+    }
+  }
+  ctx.restore();
+}
+
+// ---- candles
 const SERIES = [{ label: "Open" }, { label: "High" }, { label: "Low" }, { label: "Close" }].map((one) => ({ ...one, colour: "--none" }));
 
 function Candles({ data, trades, held, theme, symbol }) {
@@ -77,9 +153,12 @@ function Candles({ data, trades, held, theme, symbol }) {
     const seconds = column("ts_ns").map((ns) => Math.round(ns / 1e9));
     const bars = ["open", "high", "low", "close"].map(column);
     const marks = { up: column("long"), down: column("short") };
-    return [[seconds, ...bars], { draw: [(chart) => draw(chart, seconds, bars, marks, trades, held, data.length_ns / 1e9)] }];
-  }, [data, trades, held?.stop]);
-  if (!data.candles.length) return <p class="empty">There are no candles yet.</p>;
+    return [[seconds, ...bars], {
+      drawClear: [(chart) => shade(chart, data.regimes)],
+      draw: [(chart) => draw(chart, seconds, bars, marks, trades, held, data.length_ns / 1e9)],
+    }];
+  }, [data, trades, held?.stop, held?.qty]);
+  if (!data.candles.length) return <p class="empty">There are no candles yet: the first stands here once its bar is complete.</p>;
   return <Chart label={`${whole(data.candles.length)} candles of ${symbol} from ${when(data.candles[0].ts_ns)} to ${when(data.candles.at(-1).ts_ns)} UTC`} data={shown} series={SERIES} hooks={hooks} format={amount} theme={theme} height={430} />;
 }
 
@@ -118,7 +197,11 @@ function draw(chart, seconds, [open, high, low, close], marks, trades, held, len
     line(from, to, one.entry_price, one.exit_price, one.pnl > 0 ? up : down, []);
     if (one.stop_price > 0) line(from, to, one.stop_price, one.stop_price, text, [2, 4]);
   }
-  if (held?.stop) line(max - (max - min) / 8, max, held.stop, held.stop, accent, [6, 3]);
+  if (held) {
+    const from = millis(held.entry_ns) / 1000 || max, to = seconds.at(-1) + length_s;
+    line(from, to, held.entry_price, close.at(-1), accent, []);
+    if (held.stop) line(from, to, held.stop, held.stop, accent, [6, 3]);
+  }
   ctx.setLineDash([]);
   ctx.fillStyle = accent;
   const size = 5 * thin;

@@ -2,9 +2,9 @@
 import { useState } from "preact/hooks";
 import { ask, road } from "../api.js";
 import { question } from "../dialog.jsx";
-import { amount, fix, parsed, plain, UNKNOWN, when, whole, words } from "../format.js";
-import { Answer, Badge, Card, Facts, Field, Pager, Table } from "../parts.jsx";
-import { useLoad, useStore } from "../store.js";
+import { amount, fix, lackWords, parsed, plain, UNKNOWN, when, whole, words } from "../format.js";
+import { Answer, Badge, Card, Facts, Field, Metric, Pager, Table } from "../parts.jsx";
+import { isReadOnly, useLoad, useStore } from "../store.js";
 
 export function Models() {
   const { beat } = useStore();
@@ -33,7 +33,7 @@ function InForce({ data }) {
       {refused && <p class="trouble">Refused at {when(refused.ts_ns)} UTC: {refused.reason || plain(refused.names)}</p>}
       <Table label="Models" rows={state?.models ?? []} keyOf={(row) => row.name} empty="The state of the models is not known." columns={[
         { name: "Model", cell: (row) => <b>{row.name}</b> },
-        { name: "State", cell: (row) => (row.lacks.length ? <><Badge tone="warn">lacks</Badge> {row.lacks.join(", ")}</> : <Badge tone="good">ready</Badge>) },
+        { name: "State", cell: (row) => (row.lacks.length ? <><Badge tone="warn">warms up</Badge> {lackWords(row.lacks)}</> : <Badge tone="good">ready</Badge>) },
         ...(same ? [] : [{ name: "Symbols", cell: (row) => row.symbols.join(", ") }]), { name: "Id", cell: (row) => <code title={ids[row.name]}>{(ids[row.name] ?? "").slice(0, 12) || UNKNOWN}</code> },
       ]} />
       {state && (
@@ -47,7 +47,7 @@ function InForce({ data }) {
         <>
           <h3>Least equity for one position of the least size</h3>
           <Table label="Least equity" rows={state.least_equity} keyOf={([symbol]) => symbol} columns={[
-            { name: "Symbol", cell: ([symbol]) => <b>{symbol}</b> }, { name: "Least equity", unit: "USDT", num: true, cell: ([, least]) => fix(least) },
+            { name: "Symbol", cell: ([symbol]) => <b>{symbol}</b> }, { name: "Least equity", unit: "USDT", num: true, cell: ([, least]) => <Metric id="status_least_equity">{fix(least)}</Metric> },
             { name: "Equity now", cell: ([, least]) => <Badge tone={least > state.equity ? "warn" : "good"}>{least > state.equity ? "too small" : "suffices"}</Badge> },
           ]} />
         </>
@@ -70,7 +70,7 @@ function Pilot({ fresh, reload }) {
           {data.notice && <p class="note">{data.notice}</p>}
           <Answer of={live}>{(now) => (
             <Facts of={[
-              ["Shadow decisions", whole(now.shadow_decisions)], ["Intents", `${whole(now.trade_intents_total)}, ${whole(now.trade_intents_executed)} executed`],
+              ["Shadow decisions", <Metric id="pilot_decisions">{whole(now.shadow_decisions)}</Metric>], ["Intents", <><Metric id="pilot_intents">{whole(now.trade_intents_total)}</Metric>, {whole(now.trade_intents_executed)} executed</>],
               ["Last decision", now.last_decision_at ? `${when(now.last_decision_at)} UTC` : "none"], ["Last intent", now.last_trade_intent_at ? `${when(now.last_trade_intent_at)} UTC` : "none"],
             ]} />
           )}</Answer>
@@ -79,7 +79,7 @@ function Pilot({ fresh, reload }) {
             { name: "Setting", cell: ([name]) => words(name) }, { name: "Value", cell: ([, value]) => plain(value) },
             { name: "From", cell: ([, , source]) => source },
           ]} />
-          <Change key={data.version} data={data} reload={reload} />
+          {!isReadOnly() && <Change key={data.version} data={data} reload={reload} />}
         </>
       )}</Answer>
     </Card>

@@ -2,14 +2,16 @@
 import { useMemo, useState } from "preact/hooks";
 import { road } from "../api.js";
 import { Chart } from "../chart.jsx";
-import { amount, fix, millis, parsed, plus, span, UNKNOWN, when, whole, words } from "../format.js";
-import { Answer, Badge, Card, Facts, side, Table, Tile, tone } from "../parts.jsx";
+import { amount, fix, lackWords, millis, parsed, plus, span, UNKNOWN, when, whole, words } from "../format.js";
+import { Answer, Badge, Card, Facts, Metric, side, Table, Tile, tone } from "../parts.jsx";
 import { ageOf, stateOf } from "../state.js";
 import { askToClose, askToHalt, askToResume } from "../stop.jsx";
-import { useLoad, useStore } from "../store.js";
+import { isReadOnly, useLoad, useStore } from "../store.js";
+import { address } from "../time.js";
 
-export function Overview({ theme }) {
+export function Overview({ theme, at }) {
   const { status, read_ms, beat, events } = useStore();
+  if (at) return <><h1>Overview</h1><Past at={at} theme={theme} /></>;
   if (!status) return <p class="empty" role="status">Reading the state of the run …</p>;
   return (
     <>
@@ -27,7 +29,7 @@ export function Overview({ theme }) {
         <Idle status={status} />
         <Safety status={status} />
         <Equity beat={status.equity_ns} theme={theme} />
-        <Positions status={status} />
+        <Positions positions={status.positions} as_of={status.as_of_ns} status={status} />
         <Funnel beat={beat} />
         <PolicyCard beat={beat} />
         {events.length > 0 && <Events events={events} />}
@@ -40,12 +42,47 @@ function Tiles({ status }) {
   const { result } = status;
   return (
     <div class="tiles">
-      <Tile name="Equity" value={fix(status.equity)} unit="USDT" note={status.equity_ns ? `at ${when(status.equity_ns)} UTC` : null} />
-      <Tile name="Profit since the start" value={plus(result?.profit)} unit="USDT" tone={tone(result?.profit)} note={result ? `${plus(result.return_pct)} % of ${fix(result.start_equity, 0)} USDT` : null} />
-      <Tile name="Drawdown now" value={fix(result?.drawdown_pct)} unit="%" note={result ? `deepest ${fix(result.deepest_drawdown_pct)} %` : null} />
-      <Tile name="Open positions" value={whole(status.positions.length)} note={`${whole(status.orders.length)} orders at rest`} />
+      <Tile name="Equity" metric="status_equity" value={fix(status.equity)} unit="USDT" note={status.equity_ns ? `at ${when(status.equity_ns)} UTC` : null} />
+      <Tile name="Profit since the start" metric="status_profit" value={plus(result?.profit)} unit="USDT" tone={tone(result?.profit)} note={result ? `${plus(result.return_pct)} % of ${fix(result.start_equity, 0)} USDT` : null} />
+      <Tile name="Drawdown now" metric="status_drawdown" value={fix(result?.drawdown_pct)} unit="%" note={result ? `deepest ${fix(result.deepest_drawdown_pct)} %` : null} />
+      <Tile name="Open positions" metric="status_position_quantity" value={whole(status.positions.length)} note={`${whole(status.orders.length)} orders at rest`} />
       <Tile name="Governor" value={status.governor ?? UNKNOWN} tone={status.governor === "NORMAL" ? "" : "warn"} note={status.entries_halted ? "entries are halted" : "entries may be opened"} />
     </div>
+  );
+}
+
+/** The run as it was at a time: from its journal, the same now and next year. */
+function Past({ at, theme }) {
+  const found = useLoad(road("past", { at }));
+  return (
+    <Answer of={found}>{(past) => {
+      const { equity, start_equity: start } = past;
+      const profit = equity && start ? equity.equity - start : null;
+      return (
+        <>
+          {(past.at_ns < past.first_ns || past.at_ns > past.last_ns) && <p class="note">The journal goes from {when(past.first_ns)} to {when(past.last_ns)} UTC: {past.at_ns < past.first_ns ? "the run had not begun." : "this is its end."}</p>}
+          <div class="tiles">
+            <Tile name="Equity" metric="status_equity" value={fix(equity?.equity)} unit="USDT" note={equity ? `at ${when(equity.ts_ns)} UTC` : "the books had not begun"} />
+            <Tile name="Profit since the start" metric="status_profit" value={plus(profit)} unit="USDT" tone={tone(profit)} note={profit === null ? null : `${plus((profit / start) * 100)} % of ${fix(start, 0)} USDT`} />
+            <Tile name="Drawdown in that hour" metric="status_drawdown" value={equity ? fix(equity.drawdown * 100) : UNKNOWN} unit="%" note={past.deepest_drawdown === null ? null : `deepest until then ${fix(past.deepest_drawdown * 100)} %`} />
+            <Tile name="Open positions" metric="status_position_quantity" value={whole(past.positions.length)} note={past.positions.length ? past.positions.map((one) => one.symbol).join(", ") : "none was held"} />
+            <Tile name="Halts in force" metric="halts" value={whole(past.halts.length)} tone={past.halts.length ? "warn" : ""} note={past.halts.length ? past.halts.map((one) => words(one.kind)).join(", ") : "none"} />
+          </div>
+          <div class="cards">
+            <Equity beat={0} theme={theme} at={at} />
+            <Positions positions={past.positions} as_of={past.at_ns} />
+            <PolicyThen policy={past.policy} rollout={past.rollout} />
+            <LastTrade beat={0} at={at} />
+            <WhyNot symbols={Object.keys(past.regimes)} at={at} />
+            <Card title="Market states" size="quarter">
+              <Facts of={Object.entries(past.regimes).map(([symbol, regime]) => [symbol, <a href={`#/${address("market", { symbol, t: at })}`}>{words(regime)}</a>])} />
+              {!Object.keys(past.regimes).length && <p class="empty">No market state was on record yet.</p>}
+            </Card>
+            {past.halts.length > 0 && <Card title="Halts in force" size="wide"><Halts halts={past.halts} /></Card>}
+          </div>
+        </>
+      );
+    }}</Answer>
   );
 }
 
@@ -53,7 +90,7 @@ function StateCard({ status, read_ms }) {
   const { tone: mood, text } = stateOf(status);
   const age = ageOf(status, read_ms);
   return (
-    <Card title="State">
+    <Card title="State" size="quarter">
       <p class="lead"><Badge tone={mood}>{text}</Badge> {sentence(status)}</p>
       <Facts of={[
         ["Kind", `${status.kind}, ${status.mode}`], ["Venue", status.endpoint || UNKNOWN],
@@ -75,10 +112,10 @@ function sentence(status) {
   return status.kind === "replay" ? `The replay has ended; its market time stands at ${when(status.as_of_ns)} UTC.` : "No process runs on this folder.";
 }
 
-function LastTrade({ beat }) {
-  const found = useLoad("trades?limit=1", beat);
+function LastTrade({ beat, at = "" }) {
+  const found = useLoad(road("trades", { limit: 1, as_of: at }), beat);
   return (
-    <Card title="Last trade">
+    <Card title="Last trade" size="quarter">
       <Answer of={found}>{({ rows: [one] }) => (one ? (
         <>
           <p class="lead"><b>{one.symbol}</b> {side(one.side)} <span class={tone(one.pnl)}>{plus(one.pnl)} USDT</span> {one.r_multiple !== null && <span class={tone(one.pnl)}>({plus(one.r_multiple)} R)</span>}</p>
@@ -87,15 +124,15 @@ function LastTrade({ beat }) {
             ["Price", `${amount(one.entry_price)} → ${amount(one.exit_price)} USDT`],
             ["Fees, funding", `${fix(one.fees)} and ${plus(one.funding)} USDT`], ["Market at entry", words(one.regime_entry)],
           ]} />
-          {one.trace_id && <p><a href={`#/decisions/${encodeURIComponent(one.trace_id)}`}>Why it was opened</a></p>}
+          {one.trace_id && <p><a href={`#/decisions/${encodeURIComponent(one.trace_id)}`}>Why it was opened</a> · <a href={`#/journal?q=${encodeURIComponent(`select * from trades where trade_id = '${one.trade_id.replaceAll("'", "''")}'`)}`}>These figures in SQL</a></p>}
         </>
-      ) : <p class="empty">No trade has ended yet.</p>)}</Answer>
+      ) : <p class="empty">No trade has ended{at ? " by then" : " yet"}: a trade is on record once its position is closed.</p>)}</Answer>
     </Card>
   );
 }
 
-function Equity({ beat, theme }) {
-  const found = useLoad("equity?points=2000", beat);
+function Equity({ beat, theme, at = "" }) {
+  const found = useLoad(road("equity", { points: 2000, as_of: at }), beat);
   return (
     <Card title="Equity and drawdown" size="wide" note="UTC; drag to zoom, double click to go back">
       <Answer of={found}>{(data) => <EquityCharts data={data} theme={theme} />}</Answer>
@@ -123,22 +160,24 @@ function EquityCharts({ data, theme }) {
   );
 }
 
-function Positions({ status }) {
+/** *status*: of the run now, where a position may be closed; left out for a time that is past. */
+function Positions({ positions, as_of, status }) {
   const columns = [
     { name: "Symbol", cell: (one) => <b>{one.symbol}</b> },
     { name: "Side", cell: (one) => side(one.side) },
-    { name: "Quantity", num: true, cell: (one) => amount(one.qty) },
-    { name: "Entry", unit: "USDT", num: true, cell: (one) => amount(one.entry_price) },
-    { name: "Mark", unit: "USDT", num: true, cell: (one) => (one.mark_price ? amount(one.mark_price) : UNKNOWN) },
-    { name: "Stop", unit: "USDT", num: true, cell: (one) => (one.stop ? amount(one.stop) : UNKNOWN) },
+    { name: "Quantity", num: true, cell: (one) => <Metric id="status_position_quantity">{amount(one.qty)}</Metric> },
+    { name: "Entry", unit: "USDT", num: true, cell: (one) => <Metric id="status_position_entry">{amount(one.entry_price)}</Metric> },
+    { name: "Mark", unit: "USDT", num: true, cell: (one) => (one.mark_price ? <Metric id="status_position_mark">{amount(one.mark_price)}</Metric> : UNKNOWN) },
+    { name: "Stop", unit: "USDT", num: true, cell: (one) => (one.stop ? <Metric id="status_position_stop">{amount(one.stop)}</Metric> : UNKNOWN) },
     { name: "To the stop", unit: "%", num: true, cell: (one) => toStop(one) },
     { name: "Protected", cell: (one) => (one.protected ? "yes" : <Badge tone="bad">no stop</Badge>) },
-    { name: "Action", cell: (one) => (one.traded ? <button type="button" class="small" disabled={!status.alive} title={status.alive ? "" : "No process runs"} aria-label={`Close ${one.symbol}`} onClick={() => askToClose(one.symbol)}>Close</button> : "not ours") },
-  ];
+    { name: "Why", cell: (one) => (one.trace_id ? <a href={`#/decisions/${encodeURIComponent(one.trace_id)}`}>decision</a> : UNKNOWN) },
+    status && !isReadOnly() && { name: "Action", cell: (one) => (one.traded ? <button type="button" class="small" disabled={!status.alive} title={status.alive ? "" : "No process runs"} aria-label={`Close ${one.symbol}`} onClick={() => askToClose(one.symbol)}>Close</button> : "not ours") },
+  ].filter(Boolean);
   return (
-    <Card title="Positions" size="wide" note={`as of ${when(status.as_of_ns)} UTC`}>
-      <Table label="Positions" columns={columns} rows={status.positions} empty="No position is open." keyOf={(one) => one.symbol} />
-      {status.positions.some((one) => !one.mark_price) && <p class="note">Where the mark price is not known, the distance to the stop is that from the entry.</p>}
+    <Card title="Positions" size="wide" note={`as of ${when(as_of)} UTC`}>
+      <Table label="Positions" columns={columns} rows={positions} empty={status ? "No position is open." : "No position was open."} keyOf={(one) => one.symbol} />
+      {positions.some((one) => !one.mark_price) && <p class="note">Where the mark price is not known, the distance to the stop is that from the entry.</p>}
     </Card>
   );
 }
@@ -186,35 +225,56 @@ function Funnel({ beat }) {
   );
 }
 
+function PolicyThen({ policy, rollout }) {
+  const enforced = rollout && Array.isArray(rollout.enforced) ? rollout.enforced : null;
+  return (
+    <Card title="Policy in force" size="quarter" actions={enforced && <Badge tone={enforced.length ? "good" : ""}>{enforced.length ? `enforced: ${enforced.map(words).join(", ")}` : "observes, enforces nothing"}</Badge>}>
+      <PolicyFacts policy={policy} />
+    </Card>
+  );
+}
+
+function PolicyFacts({ policy: one }) {
+  if (!one) return <p class="empty">No policy was on record: the first stands there after the first bar.</p>;
+  return (
+    <>
+      <p class="lead"><Badge tone={one.allow_new_trades ? "good" : "warn"}>{one.allow_new_trades ? "new trades allowed" : "no new trades"}</Badge> {words(one.risk_profile) !== "no new trades" && words(one.risk_profile)}</p>
+      <Facts of={[
+        ["Since", `${when(one.ts_ns)} UTC`], ["Risk a trade", <><Metric id="policy_risk">{fix(one.risk_pct)}</Metric> % of equity</>], ["Least confidence", <Metric id="policy_min_confidence">{fix(one.min_confidence)}</Metric>],
+        ["Entry, exit", `${words(one.entry_mode)}, ${words(one.exit_mode)}`], ["Most positions", whole(one.max_open_positions)],
+      ]} />
+      <h3>Why</h3>
+      {parsed(one.rules, []).length === 0 && <p class="empty">No rule changed the profile's values.</p>}
+      <ul class="plain-list">{parsed(one.rules, []).map((rule, index) => <li key={index}><b>{rule.rule}</b> {rule.why}: {words(rule.field)} {rule.before} → {rule.after}</li>)}</ul>
+    </>
+  );
+}
+
 function PolicyCard({ beat }) {
   const found = useLoad("policy", beat);
   const rollout = useLoad("rollout", Math.floor(beat / 5));
   return (
     <Card title="Policy in force" size="half" actions={rollout.data && <Badge tone={rollout.data.enforced.length ? "good" : ""}>{rollout.data.enforced.length ? `enforced: ${rollout.data.enforced.map(words).join(", ")}` : "observes, enforces nothing"}</Badge>}>
-      <Answer of={found}>{({ policy: one }) => (one ? (
-        <>
-          <p class="lead"><Badge tone={one.allow_new_trades ? "good" : "warn"}>{one.allow_new_trades ? "new trades allowed" : "no new trades"}</Badge> {words(one.risk_profile) !== "no new trades" && words(one.risk_profile)}</p>
-          <Facts of={[
-            ["Since", `${when(one.ts_ns)} UTC`], ["Risk a trade", `${fix(one.risk_pct)} % of equity`], ["Least confidence", fix(one.min_confidence)],
-            ["Entry, exit", `${words(one.entry_mode)}, ${words(one.exit_mode)}`], ["Most positions", whole(one.max_open_positions)],
-          ]} />
-          <h3>Why</h3>
-          <ul class="plain-list">{parsed(one.rules, []).map((rule, index) => <li key={index}><b>{rule.rule}</b> {rule.why}: {words(rule.field)} {rule.before} → {rule.after}</li>)}</ul>
-        </>
-      ) : <p class="empty">No policy has been recorded yet.</p>)}</Answer>
+      <Answer of={found}>{({ policy }) => <PolicyFacts policy={policy} />}</Answer>
     </Card>
   );
 }
 
 function Safety({ status }) {
   return (
-    <Card title="Governor and halts" actions={<><button type="button" class="small" onClick={askToHalt}>Halt</button> <button type="button" class="small" onClick={askToResume}>Resume</button></>}>
+    <Card title="Governor and halts" size="quarter" actions={!isReadOnly() && <><button type="button" class="small" onClick={askToHalt}>Halt</button> <button type="button" class="small" onClick={askToResume}>Resume</button></>}>
       <p class="lead"><Badge tone={status.governor === "NORMAL" ? "good" : "warn"}>{status.governor ?? "not known"}</Badge> {status.entries_halted ? `No new position: ${status.entries_halted}` : "No halt keeps new positions from being opened."}</p>
-      <Table label="Halts in force" rows={status.halts} empty="No halt is in force." columns={[
-        { name: "Halt", cell: (one) => <b>{words(one.kind)}</b> }, { name: "Why", cell: (one) => one.reason },
-        { name: "Since (UTC)", cell: (one) => when(one.since_ns) }, { name: "How it ends", cell: (one) => one.exit_path || UNKNOWN },
-      ]} />
+      <Halts halts={status.halts} />
     </Card>
+  );
+}
+
+function Halts({ halts }) {
+  return (
+    <Table label="Halts in force" rows={halts} empty="No halt is in force." columns={[
+      { name: "Halt", cell: (one) => <b>{words(one.kind)}</b> }, { name: "Why", cell: (one) => one.reason },
+      { name: "Since (UTC)", cell: (one) => when(one.since_ns) }, { name: "How it ends", cell: (one) => one.exit_path || UNKNOWN },
+    ]} />
   );
 }
 
@@ -227,7 +287,7 @@ function reasons(status) {
   const models = status.models;
   if (models) {
     if (models.failed_ns) found.push(`The models failed at ${when(models.failed_ns)} UTC.`);
-    for (const one of models.models) if (one.lacks.length) found.push(`Model ${one.name} lacks ${one.lacks.join(", ")}.`);
+    for (const one of models.models) if (one.lacks.length) found.push(`Model ${one.name} has no view yet: it knows ${lackWords(one.lacks)}.`);
     if (models.silence) found.push(`No signal since ${when(models.last_signal_ns)} UTC: ${models.silence}.`);
     const small = models.least_equity.filter(([, least]) => models.equity && least > models.equity).map(([symbol]) => symbol);
     if (small.length) found.push(`The equity is too small for ${small.join(", ")}.`);
@@ -237,21 +297,33 @@ function reasons(status) {
 
 function Idle({ status }) {
   const symbols = [...new Set((status.models?.models ?? []).flatMap((one) => one.symbols))].sort();
-  const [symbol, setSymbol] = useState("");
   const at = millis(status.equity_ns || status.as_of_ns);
-  const path = symbol && Number.isFinite(at) ? road("why-not", { symbol, at: new Date(Math.floor(at / 1000) * 1000).toISOString() }) : null;
-  const found = useLoad(path);
   const list = reasons(status);
   return (
-    <Card title="Why is nothing happening?">
+    <Card title="Why is nothing happening?" size="quarter">
       {list.length ? <ul class="plain-list">{list.map((one) => <li key={one}>{one}</li>)}</ul> : <p>Nothing keeps the run from trading: it waits for the next signal.</p>}
-      {symbols.length > 0 && (
-        <>
-          <div class="choice" role="group" aria-label="Ask of a symbol">{symbols.map((one) => <button type="button" key={one} class="small" aria-pressed={symbol === one} onClick={() => setSymbol(one === symbol ? "" : one)}>{one}</button>)}</div>
-          {path && <Answer of={found}>{(why) => <><p>{why.summary}</p>{why.what_to_change.length > 0 && <ul class="plain-list">{why.what_to_change.slice(0, 5).map((one) => <li key={one}>{one}</li>)}</ul>}</>}</Answer>}
-        </>
-      )}
+      {symbols.length > 0 && Number.isFinite(at) && <Ask symbols={symbols} at={new Date(Math.floor(at / 1000) * 1000).toISOString()} />}
     </Card>
+  );
+}
+
+function WhyNot({ symbols, at }) {
+  return (
+    <Card title="Why was nothing traded?" size="quarter">
+      {symbols.length ? <><p>Ask of a symbol:</p><Ask symbols={symbols} at={at} /></> : <p class="empty">No symbol was on record yet.</p>}
+    </Card>
+  );
+}
+
+/** Why nothing was traded in a symbol that is picked, at *at* (UTC, ISO 8601). */
+function Ask({ symbols, at }) {
+  const [symbol, setSymbol] = useState("");
+  const found = useLoad(symbol ? road("why-not", { symbol, at }) : null);
+  return (
+    <>
+      <div class="choice" role="group" aria-label="Ask of a symbol">{symbols.map((one) => <button type="button" key={one} class="small" aria-pressed={symbol === one} onClick={() => setSymbol(one === symbol ? "" : one)}>{one}</button>)}</div>
+      {symbol && <Answer of={found}>{(why) => <><p>{why.summary}</p>{why.what_to_change.length > 0 && <ul class="plain-list">{why.what_to_change.slice(0, 5).map((one) => <li key={one}>{one}</li>)}</ul>}</>}</Answer>}
+    </>
   );
 }
 

@@ -3,8 +3,9 @@ import { useState } from "preact/hooks";
 import { setToken, token } from "../api.js";
 import { when } from "../format.js";
 import { Answer, Badge, Card, Field, Table } from "../parts.jsx";
-import { connect, refresh, useLoad, useStore } from "../store.js";
+import { connect, isReadOnly, learnAccess, refresh, useLoad, useStore } from "../store.js";
 import { chosen } from "../theme.js";
+import { GateLimits } from "./gate_limits.jsx";
 
 export function Settings({ pick }) {
   const { beat } = useStore();
@@ -17,6 +18,7 @@ export function Settings({ pick }) {
     setHas(Boolean(token()));
     setGiven("");
     connect();
+    learnAccess();
     refresh();
     again((n) => n + 1);
   }
@@ -38,10 +40,12 @@ export function Settings({ pick }) {
               <Field label="Token" hint="It stays in this tab, and is asked for at the first change anyhow. viewer reads, trader stops and halts, owner changes settings.">
                 <input type="password" value={given} required autocomplete="off" spellcheck={false} onInput={(event) => setGiven(event.target.value)} />
               </Field>
+              {isReadOnly() && <p class="note">Reading needs none here.</p>}
               <div class="buttons left"><button type="submit" class="main">Use it</button></div>
             </form>
           )}
         </Card>
+        <GateLimits />
         <Card title="Changes over the API" size="wide" note="newest first">
           <Answer of={changes}>{({ changes: rows }) => (
             <Table label="Changes" rows={rows} empty="Nothing was changed over the API." columns={[

@@ -17,6 +17,7 @@ from quantum_trader.app.api.reader import MEMORY_MB, TIMEOUT_S, RunReader
 from quantum_trader.app.api.sql_process import SqlLimits, SqlProcesses, SqlRows
 from quantum_trader.app.runs.gates_file import GATES_FILE
 from quantum_trader.app.runs.gates_record import gates_document, gates_of, history_in
+from quantum_trader.app.runs.named_figures import Computation, computation_of
 from quantum_trader.app.runs.pilot_store import pilot_settings_document, store_of
 from quantum_trader.app.runs.rollout_record import status_report
 from quantum_trader.domain.errors import InputError, brief
@@ -69,10 +70,14 @@ class MetricValues(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MetricExplained(msgspec.Struct, frozen=True, kw_only=True):
-    """What a metric is, and the SELECT that computes it, which `POST /api/v1/journal/sql` takes as it is."""
+    """What a metric is, and the SELECT that computes it, which `POST /api/v1/journal/sql` takes as it is.
+
+    *sql* is empty where a function computes it; *computation* says which, of what, and the command that does it again.
+    """
 
     metric: Metric
     sql: str
+    computation: Computation | None = None
 
 
 class SqlQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,7 +142,8 @@ def lab_endpoints(reader: RunReader) -> list[Endpoint]:
             ]},
         ),
         Endpoint(
-            path=f"{V1}/metrics/{{id}}", summary="What a metric is, and the SQL that computes it.", tag="metrics",
+            path=f"{V1}/metrics/{{id}}", tag="metrics",
+            summary="What a metric is, and the SQL or the function that computes it.",
             answers=MetricExplained, query=DayQuery, run=lambda call: _explained(reader, call),
             example={"metric": {"id": "win_rate"}, "sql": "select ..."},
         ),
@@ -219,6 +225,8 @@ def _explained(reader: RunReader, call: Call) -> MetricExplained:
         found = catalogue.metric(call.path["id"])
     except InputError as error:
         not_found(str(error))
+    if found.function:
+        return MetricExplained(metric=found, sql="", computation=computation_of(catalogue, found))
     day = call.query.day
     if day == _LAST:
         reader.lake()

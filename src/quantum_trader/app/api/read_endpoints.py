@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from quantum_trader.app.api.endpoints import Call, Endpoint, Lane, not_found
-from quantum_trader.app.api.reader import ListQuery, Page, RunReader, query_time_ns
+from quantum_trader.app.api.reader import AS_OF, ListQuery, Page, RunReader, query_time_ns
 from quantum_trader.app.api.stream import EVENTS, KINDS
 from quantum_trader.app.runs.equity_history import MOST_POINTS, EquityHistory, equity_history
 from quantum_trader.app.runs.journal_trace import trace_in
@@ -83,6 +83,7 @@ class EquityQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     since: Annotated[str, msgspec.Meta(description="From this time on (UTC, ISO 8601).")] = ""
     points: Annotated[int, msgspec.Meta(ge=2, le=MOST_POINTS, description="At most so many.")] = MOST_POINTS
+    as_of: Annotated[str, AS_OF] = ""
 
 
 class WhyNotQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +191,8 @@ def _health(status: FolderStatus) -> RunHealth:
 
 def _equity(reader: RunReader, call: Call) -> EquityHistory:
     since_ns = query_time_ns("since", call.query.since) if call.query.since else 0
-    return equity_history(reader.folder, since_ns, call.query.points)
+    until_ns = query_time_ns("as_of", call.query.as_of) if call.query.as_of else None
+    return equity_history(reader.folder, since_ns, call.query.points, until_ns=until_ns)
 
 
 def _why_not(reader: RunReader, call: Call) -> WhyNot:

@@ -15,12 +15,13 @@ from quantum_trader.app.api.errors import ApiError
 from quantum_trader.app.runs.status import FolderStatus, folder_status
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.errors import brief
-from quantum_trader.journal.lake import JOURNAL, Lake
+from quantum_trader.journal.lake import JOURNAL, Lake, QueryParams
 
 STATUS_S: Final = 0.5  # how old a status may be that is answered
 TIMEOUT_S: Final = 30.0  # of one query
 MEMORY_MB: Final = 512
 MOST_ROWS: Final = 1_000
+AS_OF: Final = msgspec.Meta(description="What was on record by this time of the market (UTC, ISO 8601).")
 
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +33,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: Annotated[str, msgspec.Meta(max_length=100, description="Only this decision.")] = ""
     since: Annotated[str, msgspec.Meta(description="From this time on (UTC, ISO 8601).")] = ""
     until: Annotated[str, msgspec.Meta(description="Before this time (UTC, ISO 8601).")] = ""
+    as_of: Annotated[str, AS_OF] = ""
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +70,7 @@ class RunReader:
             raise ApiError(404, f"{self.folder.name}: has no journal yet")
         return Lake(self.folder / JOURNAL, timeout_s=TIMEOUT_S, memory_mb=MEMORY_MB, threads=1)
 
-    def rows(self, query: str, params: list[Any]) -> list[dict[str, Any]]:
+    def rows(self, query: str, params: QueryParams) -> list[dict[str, Any]]:
         """The rows of one SELECT, in values that JSON holds."""
         return list(self.lake().answer(query, params).rows())
 
@@ -82,7 +84,7 @@ class RunReader:
             if value := getattr(asked, name):
                 conditions.append(f"{name} = ?")
                 values.append(value)
-        for name, sign in (("since", ">="), ("until", "<")):
+        for name, sign in (("since", ">="), ("until", "<"), ("as_of", "<=")):
             if text := getattr(asked, name):
                 conditions.append(f"ts_ns {sign} ?")
                 values.append(query_time_ns(name, text))

@@ -23,6 +23,7 @@ from quantum_trader.app.api.freqtrade.roads import Freqtrade
 from quantum_trader.app.api.freqtrade.socket import SOCKET, MessageSocket
 from quantum_trader.app.api.lab_endpoints import lab_endpoints
 from quantum_trader.app.api.pages import page_routes
+from quantum_trader.app.api.past_endpoints import past_endpoints
 from quantum_trader.app.api.probes import probe_endpoints
 from quantum_trader.app.api.prometheus import metrics_endpoints
 from quantum_trader.app.api.read_endpoints import read_endpoints
@@ -64,7 +65,7 @@ def endpoints_of(
     access = access or Access(AccessSettings(), TokenStore(reader.folder), now_ns)
     return [  # the signals from outside first: /signals/sources is no id of a signal
         *signal_endpoints(reader, access, now_ns), *read_endpoints(reader), *lab_endpoints(reader),
-        *candle_endpoints(reader),
+        *candle_endpoints(reader), *past_endpoints(reader, access),
         *Control(reader, stopper).endpoints(),
         *metrics_endpoints(reader), *probe_endpoints(reader),
     ]

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from quantum_trader.app.cli.options import JsonOption
+from quantum_trader.app.report.profiles import profile_report, profile_rows
 from quantum_trader.domain.enums import Direction, Trend, VolLevel
 from quantum_trader.domain.errors import ConfigError, InputError, require
 from quantum_trader.domain.policy import RiskState
@@ -24,14 +25,7 @@ from quantum_trader.policy.inputs import (
     create_symbol_performance,
 )
 from quantum_trader.policy.policy import TradingPolicy, time_ns, to_enum
-from quantum_trader.policy.profiles import (
-    ENVIRONMENT,
-    OrchestratorConfig,
-    get_active_profile,
-    load_profile,
-    profile_names,
-    read_profile,
-)
+from quantum_trader.policy.profiles import get_active_profile, load_profile, read_profile
 from quantum_trader.policy.rules import RULES
 
 UNUSABLE: Final = 2
@@ -44,32 +38,6 @@ profile_app = typer.Typer(no_args_is_help=True, help="The policy's profiles: sho
 DirectoryOption = Annotated[
     Path | None, typer.Option("--profiles", metavar="DIR", help="Folder of your own profiles (NAME.toml); they win.")
 ]
-
-_CORE_KEYS: Final = (
-    "base_confidence", "base_risk_pct", "daily_dd_limit", "losing_streak_limit", "max_open_positions",
-    "total_exposure_limit", "extreme_vol_threshold", "high_vol_threshold", "high_spread_bps", "high_slippage_bps",
-    "policy_update_interval_sec", "similarity_threshold", "persistence",
-)
-_TABLE_KEYS: Final = (
-    "risk_multipliers", "confidence_adjustments", "symbol_performance_thresholds", "exit_mode_bias", "entry_mode_bias",
-)
-_SCALAR_KEYS: Final = (
-    "recovery_multiplier", "recovery_after_streak", "cost_sensitivity", "max_cost_in_r", "volatility_target_pct",
-    "labels",
-)
-_USE_WHEN: Final = {
-    "SAFE": "real money, a small account, a low tolerance for drawdown, a strategy that is new to you",
-    "STANDARD": "the numbers of the rule table as they stand: between the other two",
-    "AGGRESSIVE": "a testnet or a paper account, to collect results faster; it allows larger losses before it stops",
-}
-# market type -> a market of that type
-_MARKETS: Final = {
-    "BULL": (Trend.TRENDING, Direction.UP, VolLevel.NORMAL),
-    "BEAR": (Trend.TRENDING, Direction.DOWN, VolLevel.NORMAL),
-    "HIGH_VOL": (Trend.TRENDING, None, VolLevel.HIGH),
-    "CHOP": (Trend.RANGING, None, VolLevel.NORMAL),
-    "NORMAL": (Trend.TRENDING, None, VolLevel.NORMAL),
-}
 
 
 # ---- policy ----------------------------------------------------------------------------------------------------
@@ -256,7 +224,7 @@ def compare_command(
         reports = [profile_report(load_profile(name, directory=profiles), profiles) for name in (first, second)]
     except ConfigError as error:
         _fail(str(error))
-    one, two = (dict(_rows(report)) for report in reports)
+    one, two = (dict(profile_rows(report)) for report in reports)
     differing = {key: [one.get(key), two.get(key)] for key in {**one, **two} if one.get(key) != two.get(key)}
     if as_json:
         typer.echo(json.dumps({"profiles": reports, "differences": differing}, indent=2, ensure_ascii=False))
@@ -272,51 +240,6 @@ def compare_command(
     _print_active(console, reports[0])
 
 
-def profile_report(config: OrchestratorConfig, directory: Path | None = None) -> dict[str, Any]:
-    """The whole description of a profile: its ten categories, its values by market type, the active profile."""
-    active = get_active_profile(directory=directory)
-    names = ", ".join(profile_names(directory))
-    return {
-        "name": config.name, "description": config.description, "fingerprint": config.fingerprint,
-        "core": {key: getattr(config, key) for key in _CORE_KEYS},
-        **{key: getattr(config, key) for key in _TABLE_KEYS},
-        **{key: getattr(config, key) for key in _SCALAR_KEYS},
-        "derived": {label: _derived(config, label) for label in _MARKETS},
-        "active": {"name": active.name, "source": active.source},
-        "switch": [
-            f"{ENVIRONMENT}=NAME in the environment, --profile NAME, or profile_name=NAME in code (NAME: {names})",
-            "your own: NAME.toml in a folder given with --profiles DIR; check it with `quantum-trader profile check`",
-        ],
-        "use_when": _USE_WHEN,
-    }
-
-
-def _derived(config: OrchestratorConfig, label: str) -> dict[str, Any]:
-    """Confidence, base risk and modes in a market of type *label*, for an account without loss or losing streak."""
-    trend, direction, vol = _MARKETS[label]
-    policy = evaluate(
-        PolicyInputs(regime_tag=trend, direction=direction, vol_level=vol, risk_state=RiskState()), config
-    ).to_dict()
-    keys = {
-        "confidence": "min_confidence", "risk_pct": "max_risk_pct", "entry_mode": "entry_mode",
-        "exit_mode": "exit_mode",
-    }
-    return {key: policy[field] for key, field in keys.items()}
-
-
-def _rows(report: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The report as (setting, value) pairs."""
-    rows: list[tuple[str, Any]] = [(f"core.{key}", value) for key, value in report["core"].items()]
-    for table in _TABLE_KEYS:
-        rows += [(f"{table}.{key}", value) for key, value in report[table].items()]
-        if not report[table]:
-            rows.append((table, "none"))
-    rows += [(key, report[key]) for key in _SCALAR_KEYS]
-    for label, values in report["derived"].items():
-        rows += [(f"{label}: {key}", value) for key, value in values.items()]
-    return rows
-
-
 def _text(value: Any) -> str:
     if value is None:
         return "-"
@@ -330,7 +253,7 @@ def _show(report: dict[str, Any], as_json: bool) -> None:
     console = Console()
     title = f"Profile {report['name']}: {report['description']}"
     settings = Table(Column("setting", overflow="fold"), "value", title=title)
-    for key, value in _rows(report):
+    for key, value in profile_rows(report):
         if ": " not in key:
             settings.add_row(key, _text(value))
     console.print(settings)

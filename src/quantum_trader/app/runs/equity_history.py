@@ -31,8 +31,10 @@ class EquityHistory(msgspec.Struct, frozen=True, kw_only=True):
     points: tuple[EquityPoint, ...]
 
 
-def equity_history(folder: Path, since_ns: int = 0, most: int = MOST_POINTS) -> EquityHistory:
-    """The equity of the run in *folder* from *since_ns* on, in at most *most* points.
+def equity_history(
+    folder: Path, since_ns: int = 0, most: int = MOST_POINTS, *, until_ns: int | None = None
+) -> EquityHistory:
+    """The equity of the run in *folder* from *since_ns* to *until_ns* (None: its end), in at most *most* points.
 
     Of more samples every n-th is given, with the deepest drawdown since the one before. Raises StateError for a
     damaged checkpoint.
@@ -44,7 +46,7 @@ def equity_history(folder: Path, since_ns: int = 0, most: int = MOST_POINTS) -> 
     if saved is None:
         raise StateError(f"{folder / 'checkpoint'}: is damaged; `quantum-trader status` says what the next start does")
     times, values, lows = _samples(saved)
-    kept = [place for place, ts_ns in enumerate(times) if ts_ns >= since_ns]
+    kept = [place for place, ts_ns in enumerate(times) if ts_ns >= since_ns and (until_ns is None or ts_ns <= until_ns)]
     step = max(1, -(-len(kept) // most))
     points, low = [], 0.0
     for number, place in enumerate(kept):

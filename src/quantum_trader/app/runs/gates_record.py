@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,17 @@ from quantum_trader.lab.gate_changes import (
     unmet_to_enforce,
     with_effect,
 )
-from quantum_trader.lab.gate_record import GateHistory, effect_of_change, gate_evidence, gate_history, gate_rates
+from quantum_trader.lab.gate_record import (
+    GateHistory,
+    GatesEffect,
+    effect_of_change,
+    gate_evidence,
+    gate_history,
+    gate_rates,
+)
+from quantum_trader.lab.shadows.advice import ThresholdChange, changed_thresholds
 from quantum_trader.lab.shadows.judged_signals import judged_signals_in
+from quantum_trader.models.gate_tables import gate_changes, gates_with
 from quantum_trader.models.gates import MODES, GateSettings
 
 MadeChange = Callable[[GatesState, GateHistory], "GatesState | GateRefused"]
@@ -124,6 +133,48 @@ def setting(make: Callable[[GateSettings], GateSettings], *, actor: str, reason:
         return changed(state, after, now_ns=time.time_ns(), actor=actor, action="set", reason=reason)
 
     return change
+
+
+class GatesPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a change of the gates would do. *errors*: what is wrong, by setting; nothing else is known where there are.
+
+    *effect*: on the signals on record, as it would stand beside the change; None where there are none. *thresholds*:
+    each changed one by itself, as ``gates advice`` counts it.
+    """
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    errors: dict[str, str]
+    effect: GatesEffect | None = None
+    thresholds: tuple[ThresholdChange, ...] = ()
+
+
+def preview_gates(folder: Path, values: Mapping[str, str]) -> GatesPreview:
+    """What setting *values*, as ``gates set`` takes them, would do to the gates in *folder*; it changes nothing."""
+    settings, errors = gates_of(folder).settings, {}
+    for key, value in values.items():
+        try:
+            gates_with(settings, [f"{key}={value}"])
+        except ConfigError as error:
+            errors[key] = str(error)
+    if errors:
+        return GatesPreview(before={}, after={}, errors=errors)
+    after = gates_with(settings, [f"{key}={value}" for key, value in values.items()])
+    old, new = gate_changes(settings, after)
+    if not (folder / JOURNAL).is_dir() or not new:
+        return GatesPreview(before=old, after=new, errors={})
+    signals = judged_signals_in(journal_of(folder))
+    if not len(signals):
+        return GatesPreview(before=old, after=new, errors={})
+    history = gate_history(signals)
+    modes = [mode for mode in MODES if mode in signals.modes]
+    return GatesPreview(
+        before=old, after=new, errors={}, effect=effect_of_change(history, settings, after),
+        thresholds=tuple(
+            one for mode in modes
+            for one in changed_thresholds(signals, mode, settings.limits(mode), after.limits(mode))
+        ),
+    )
 
 
 def gates_document(state: GatesState, history: GateHistory) -> dict[str, Any]:

@@ -51,7 +51,9 @@ def _payloads(lake: Lake, keys: dict[str, list[Any]]) -> Iterator[bytes]:
 
 def _of_score(lake: Lake, trace_id: str) -> list[str]:
     """The traces of the signals that an outside score was used in; none of any other trace."""
-    if trace_id.startswith("tr") or not lake.sql("select 1 from scores where trace_id = ? limit 1", [trace_id]).num_rows:
+    if trace_id.startswith("tr"):
+        return []
+    if not lake.sql("select 1 from scores where trace_id = ? limit 1", [trace_id]).num_rows:
         return []
     found = lake.sql("select trace_id from signals where list_contains(outside_scores, ?)", [trace_id])
     return [str(one) for one in found["trace_id"].to_pylist()]

@@ -120,11 +120,7 @@ def advise(
     """Try thresholds of every gate on the history of *signals*; *progress* is told gates done and gates in all."""
     settings = settings or AdviceSettings()
     mode, limits = signals.modes[-1], limits_of_row(signals.gate_limits[-1].tolist())
-    of_mode = np.array([one == mode for one in signals.modes], dtype=np.bool_)
-    rows = signals.settled & of_mode & np.isfinite(signals.gate_limits[:, 0])
-    history = _History(
-        inputs=signals.gate_inputs, ts_ns=signals.ts_ns, end_ns=signals.end_ns, net_bps=signals.net_bps
-    )
+    rows, history = _of_mode(signals, mode)
     found = []
     for place, gate in enumerate(GATES):
         measured = signals.measured[:, place]
@@ -133,8 +129,47 @@ def advise(
         if progress is not None:
             progress(place + 1, len(GATES))
     return ThresholdAdvice(
-        mode=mode, signals=int(rows.sum()), other_modes=int((~of_mode).sum()), gates=tuple(found),
+        mode=mode, signals=int(rows.sum()), other_modes=sum(one != mode for one in signals.modes), gates=tuple(found),
         tried=sum(len(one.tried) for one in found), sentence=_summary(found),
+    )
+
+
+class ThresholdChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What a changed threshold of one gate would have let pass, beside the one before; both on the whole history."""
+
+    gate: str
+    key: str  # of the threshold's setting
+    before: ThresholdEffect
+    after: ThresholdEffect
+
+
+def changed_thresholds(
+    signals: JudgedSignals, mode: str, before: GateLimits, after: GateLimits, settings: AdviceSettings | None = None
+) -> tuple[ThresholdChange, ...]:
+    """The effect of each threshold of *mode* that is another in *after* than in *before*, on the signals of that mode.
+
+    A threshold that a person has chosen, and not one of many tried: it is no trial.
+    """
+    settings = settings or AdviceSettings()
+    rows, history = _of_mode(signals, mode)
+    found = []
+    for place, gate in enumerate(GATES):
+        old, new = value_of(gate, before), value_of(gate, after)
+        if old != new:
+            known = history.of(rows & signals.measured[:, place])
+            found.append(ThresholdChange(
+                gate=gate, key=THRESHOLDS[gate].key, before=effect_of(gate, old, before, known, settings.alpha),
+                after=effect_of(gate, new, before, known, settings.alpha),
+            ))
+    return tuple(found)
+
+
+def _of_mode(signals: JudgedSignals, mode: str) -> tuple[Bools, _History]:
+    """Which of *signals* are of *mode* with a result that counts, and all of them."""
+    of_mode = np.array([one == mode for one in signals.modes], dtype=np.bool_)
+    rows = signals.settled & of_mode & np.isfinite(signals.gate_limits[:, 0])
+    return rows, _History(
+        inputs=signals.gate_inputs, ts_ns=signals.ts_ns, end_ns=signals.end_ns, net_bps=signals.net_bps
     )
 
 

@@ -24,6 +24,7 @@ from quantum_trader.market.recording import Recording, open_recording
 MOST: Final = 5_000  # candles of an answer
 USUAL: Final = 500
 _MOST_BARS: Final = 200_000  # that are read for them
+EVER: Final = (1 << 63) - 1  # no time of a bar is later
 _PRICES: Final = ("open", "high", "low", "close", "volume")
 _MARKS: Final = ("enter_long", "exit_long", "enter_short", "exit_short")
 _COLUMNS: Final = ("date", *_PRICES, *_MARKS, "__date_ts", *(f"_{name}_signal_close" for name in _MARKS))
@@ -38,8 +39,12 @@ class Candles:
         self._lock = Lock()
         self._recording: Recording | None = None
 
-    def answer(self, pair: str, timeframe: str, limit: int, columns: list[str] | None = None) -> dict[str, Any]:
-        """The newest *limit* candles of *pair*; *columns*: those of it beside date, prices and volume.
+    def answer(
+        self, pair: str, timeframe: str, limit: int, columns: list[str] | None = None, until_ns: int = EVER
+    ) -> dict[str, Any]:
+        """The newest *limit* candles of *pair*, of bars that were complete at *until_ns*.
+
+        *columns*: those of the answer beside date, prices and volume.
 
         ApiError for a pair that the run does not trade, a timeframe that its bars do not make, and bars that are not
         at hand.
@@ -51,41 +56,42 @@ class Candles:
         length_ns = _length_of(timeframe or config.timeframe, config)
         count = min(limit or USUAL, MOST)
         bars = min(count * (length_ns // config.interval_ns), _MOST_BARS)
-        opens_ns, ohlcv = self._bars(config, symbol, bars)
+        opens_ns, ohlcv = self._bars(config, symbol, bars, until_ns)
         opens_ns, ohlcv = _joined(opens_ns, ohlcv, length_ns)
         opens_ns, ohlcv = opens_ns[-count:], ohlcv[-count:]
-        marks = self._marks(symbol, opens_ns, length_ns)
+        marks = self._marks(symbol, opens_ns, length_ns, until_ns)
         return _document(config, symbol, length_ns, opens_ns, ohlcv, marks, columns)
 
-    def last(self, symbol: str) -> float:
-        """The newest close of *symbol*; 0.0 where none is at hand."""
+    def last(self, symbol: str, until_ns: int = EVER) -> float:
+        """The newest close of *symbol* at *until_ns*; 0.0 where none is at hand."""
         try:
-            _, ohlcv = self._bars(self._view.config(), symbol, 1)
+            _, ohlcv = self._bars(self._view.config(), symbol, 1, until_ns)
         except ApiError:
             return 0.0
         return float(ohlcv[-1, 3]) if len(ohlcv) else 0.0
 
     # ---- bars --------------------------------------------------------------------------------------------------------
-    def _bars(self, config: RunConfig, symbol: str, count: int) -> tuple[Ints, Floats]:
-        """Times of opening (n,) and bars (n, 5) of the newest *count* of *symbol*, oldest first."""
+    def _bars(self, config: RunConfig, symbol: str, count: int, until_ns: int) -> tuple[Ints, Floats]:
+        """Times of opening (n,) and bars (n, 5) of the last *count* of *symbol* at *until_ns*, oldest first."""
         found = self._view.rows(
             "select ts_ns, ohlcv[place] as bar from (select ts_ns, seq, ohlcv, list_position(symbols, ?) as place "
-            "from bars) where place > 0 order by ts_ns desc, seq desc limit ?", [symbol, count],
+            "from bars where ts_ns <= ?) where place > 0 order by ts_ns desc, seq desc limit ?",
+            [symbol, until_ns, count],
         )
         if not found:
-            return self._recorded(config, symbol, count)
+            return self._recorded(config, symbol, count, until_ns)
         once = {row["ts_ns"]: row["bar"] for row in found}  # of several of one moment the first that came
         times = np.array(sorted(once), dtype=np.int64)
         values = [_numbers(once[int(one)]) for one in times]
         return times - config.interval_ns, np.array(values, dtype=np.float64).reshape(-1, 5)
 
-    def _recorded(self, config: RunConfig, symbol: str, count: int) -> tuple[Ints, Floats]:
+    def _recorded(self, config: RunConfig, symbol: str, count: int, until_ns: int) -> tuple[Ints, Floats]:
         if config.recording.source != _BUNDLED:
             source = config.recording.source or "an exchange"
             raise ApiError(409, f"the journal holds no bars yet, and the run's come from {brief(source)}: a replay "
                                 "journals none, and only those of the bundled recording can be read again")
         recording = self._opened(config)
-        place, until_ns = list(recording.symbols).index(symbol), self._view.now_ns()
+        place, until_ns = list(recording.symbols).index(symbol), min(until_ns, self._view.now_ns())
         times, rows = [], []
         for ts_ns, ohlcv, present, _ in recording.chunks():
             kept = present[:, place] & (ts_ns + config.interval_ns <= until_ns)
@@ -108,12 +114,15 @@ class Candles:
             return self._recording
 
     # ---- what was traded ---------------------------------------------------------------------------------------------
-    def _marks(self, symbol: str, opens_ns: Ints, length_ns: int) -> dict[str, Floats]:
-        """0 or 1 for each candle: a signal that was allowed at its close or within it, and the end of a trade."""
+    def _marks(self, symbol: str, opens_ns: Ints, length_ns: int, until_ns: int) -> dict[str, Floats]:
+        """0 or 1 for each candle: a signal that was allowed at its close or within it, and the end of a trade.
+
+        None of them later than *until_ns*.
+        """
         marks = {name: np.zeros(len(opens_ns)) for name in _MARKS}
         if not len(opens_ns):
             return marks
-        span = [symbol, int(opens_ns[0]), int(opens_ns[-1]) + length_ns]
+        span = [symbol, int(opens_ns[0]), min(int(opens_ns[-1]) + length_ns, until_ns)]
         found = self._view.rows(
             "select ts_ns, 'enter_' || lower(action) as mark from decisions where kind = 'signal.decided' and "
             "decision = 'ALLOWED' and symbol = ? and ts_ns > ? and ts_ns <= ? union all "

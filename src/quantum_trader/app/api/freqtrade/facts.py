@@ -10,7 +10,7 @@ import msgspec
 from quantum_trader.app.api.reader import RunReader
 from quantum_trader.app.runs.live_settings import LiveMode, read_folder
 from quantum_trader.domain.clock import NS_PER_MINUTE, NS_PER_SECOND
-from quantum_trader.journal.lake import JOURNAL
+from quantum_trader.journal.lake import JOURNAL, QueryParams
 from quantum_trader.market.intervals import INTERVALS
 from quantum_trader.market.recording import RecordingSettings
 
@@ -94,7 +94,7 @@ class RunView:
         self._config: RunConfig | None = None
         self._pid = -1
 
-    def rows(self, query: str, params: list[Any] | None = None) -> list[dict[str, Any]]:
+    def rows(self, query: str, params: QueryParams = None) -> list[dict[str, Any]]:
         """The rows of one SELECT; none where there is no journal yet."""
         if not (self.reader.folder / JOURNAL).is_dir():
             return []
