@@ -288,6 +288,7 @@ def _shared_with(origin: str) -> tuple[tuple[bytes, bytes], ...]:
         (b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"Origin"),
         (b"access-control-allow-methods", b"GET, POST, DELETE"),
         (b"access-control-allow-headers", b"Authorization, Content-Type"), (b"access-control-max-age", b"600"),
+        (b"access-control-allow-credentials", b"true"),  # FreqUI asks for it to log in; no cookie exists
     )
 
 

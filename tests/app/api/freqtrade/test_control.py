@@ -114,7 +114,7 @@ def test_a_lock_that_cannot_be_made_is_refused(client: FreqtradeClient) -> None:
 
 
 def test_the_socket_tells_entries_and_exits(world: LiveWorld, client: FreqtradeClient) -> None:
-    """A subscriber is told the pairs, the entry and the exit of one trade under one number."""
+    """A subscriber is told the pairs, the entry and the exit of one trade; a fill's fields stand beside its type."""
     reader = TokenStore(world.state).new("socket", Role.VIEWER, time.time_ns())[1]
 
     async def heard() -> dict[str, Any]:
@@ -122,21 +122,22 @@ def test_the_socket_tells_entries_and_exits(world: LiveWorld, client: FreqtradeC
         address = f"ws://127.0.0.1:{world.port}/freqtrade/api/v1/message/ws?token={reader}"
         async with connect(address, proxy=None) as socket:
             await socket.send(json.dumps({"type": "subscribe", "data": ["entry_fill", "exit_fill", "new_candle"]}))
+            await socket.send('{"type":"subscribe","data":' + "[" * 20_000)  # no message, and no end of the socket
             await socket.send(json.dumps({"type": "whitelist", "data": None}))
             await asyncio.sleep(3.0)
             trade = await asyncio.to_thread(enter, client, ETH, 300.0)
             while "entry_fill" not in found:
                 message = json.loads(await asyncio.wait_for(socket.recv(), 60.0))
-                found[message["type"]] = message["data"]
+                found[message["type"]] = message
             assert found["entry_fill"]["pair"] == trade["pair"]
             await asyncio.to_thread(client.forceexit, "all")
             while "exit_fill" not in found:
                 message = json.loads(await asyncio.wait_for(socket.recv(), 60.0))
-                found[message["type"]] = message["data"]
+                found[message["type"]] = message
         return found
 
     found = asyncio.run(heard())
-    assert found["whitelist"] == [BTC, ETH]
+    assert found["whitelist"]["data"] == [BTC, ETH]
     assert found["exit_fill"]["pair"] == found["entry_fill"]["pair"] == ETH
     assert found["exit_fill"]["open_date"] == found["entry_fill"]["open_date"]
 
