@@ -372,7 +372,7 @@ def test_the_journal_says_what_was_asked_and_answered(world: World) -> None:
 
 
 def test_a_bot_that_asks_about_everything_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each symbol is asked for again and again at the venue: past the limit a question is refused, after a start too."""
+    """Each symbol is asked for again and again at the venue: past the limit a question is refused, at a start too."""
     monkeypatch.setattr(bots, "SYMBOLS", 3)
     monkeypatch.setattr(markets, "MOST_SYMBOLS", 5)
     world.enforce()

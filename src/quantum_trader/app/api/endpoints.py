@@ -220,9 +220,9 @@ def _query(request: Request, kind: type[msgspec.Struct] | None) -> Any:
     known = {field.encode_name for field in msgspec.structs.fields(kind)} if kind is not None else set()
     given: dict[str, str] = {}
     for key, value in request.query_params.multi_items():
-        if key not in known:
+        if key not in known:  # its value may be a token, which belongs into the header and into no message
             allowed = f"use {', '.join(sorted(known))}" if known else "this takes none"
-            raise ApiError(400, f"{brief(key)} = {brief(value)}: is no parameter here; {allowed}")
+            raise ApiError(400, f"{brief(key)}: is no parameter here; {allowed}")
         if key in given:
             raise ApiError(400, f"{key}: is given twice")
         given[key] = value

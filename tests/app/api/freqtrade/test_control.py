@@ -71,6 +71,12 @@ def test_entry_and_exit_by_hand(world: LiveWorld, client: FreqtradeClient) -> No
     assert client.forceexit(number)["error"]["code"] == "not_found"
 
 
+def test_an_entry_without_a_quantity_is_refused(client: FreqtradeClient) -> None:
+    """A price of next to nothing makes a quantity without end, which no request could carry."""
+    refused = client.forceenter(ETH, "long", price=1e-300, stake_amount=1e300)
+    assert "gives no quantity" in refused["error"]["message"]
+
+
 def test_a_halt_refuses_entries_until_start(client: FreqtradeClient) -> None:
     """stopbuy and stop pause the bot; forceenter says why it is refused; start ends that."""
     assert "no more entries" in client.stopbuy()["status"]
@@ -103,8 +109,9 @@ def test_a_lock_keeps_entries_out_of_one_pair(client: FreqtradeClient) -> None:
 
 
 def test_a_lock_that_cannot_be_made_is_refused(client: FreqtradeClient) -> None:
-    """One side alone, a time that is over, a pair that is not traded."""
+    """One side alone, a time that is over, a pair that is not traded, a reason that would write over a terminal."""
     later = "2099-01-01 00:00:00Z"
+    assert "printable" in client.lock_add(BTC, later, reason="\x1b[2J no halt is in force")["error"]["message"]
     assert "both sides" in client.lock_add(BTC, later, "long")["error"]["message"]
     assert "is over" in client.lock_add(BTC, "2020-01-01 00:00:00Z")["error"]["message"]
     assert "does not trade" in client.lock_add("DOGE/USDT", later)["error"]["message"]
