@@ -170,7 +170,9 @@ def test_freqtrade_trades_live(tmp_path: Path) -> None:
     assert len(closed) >= 10, log[-4_000:]
     assert {bool(trade["is_short"]) for trade in closed} == {True, False}
     # -4046 (margin type is what it should be) is Binance's answer, which freqtrade expects; nothing else was refused.
-    assert set(unanswered) <= {"POST /fapi/v1/marginType 400 -4046"}
+    # Their time runs fast: on a busy machine a reading may come too late for its recvWindow, and is asked again.
+    late = {one for one in unanswered if one.startswith("GET ") and one.endswith(" 400 -1021")}
+    assert set(unanswered) - late <= {"POST /fapi/v1/marginType 400 -4046"}
 
     regular = {int(row["order_id"]): row for row in sent if row["ft_order_side"] != "stoploss"}
     stops = {int(row["order_id"]): row for row in sent if row["ft_order_side"] == "stoploss"}

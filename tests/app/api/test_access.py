@@ -44,6 +44,16 @@ def test_on_another_address_reading_needs_a_token_too(folder: Path) -> None:
     assert refusal(public.post(HALT, json=WHY))[0] == 401
 
 
+@pytest.mark.parametrize("road", ["/api/v1/trades", "/freqtrade/api/v1/count"])
+def test_a_token_in_the_address_is_refused_and_not_repeated(folder: Path, road: str) -> None:
+    """Addresses end up in logs; the refusal names the parameter alone."""
+    token = token_of(folder, Role.OWNER)
+    told = client_of(folder).get(f"{road}?token={token}")
+    assert refusal(told)[0] == 400
+    assert "token" in refusal(told)[2]
+    assert token not in told.text
+
+
 def test_behind_a_proxy_reading_on_loopback_can_need_a_token(folder: Path) -> None:
     """Whoever reaches the proxy reaches loopback."""
     asked = client_of(folder, AccessSettings(is_read_private=True))

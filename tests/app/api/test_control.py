@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ from starlette.testclient import TestClient
 from tests.app.api.clients import bearer, client_of, refusal, token_of
 
 from quantum_trader.app.api.changes import FILE_NAME, ChangeLog
+from quantum_trader.app.api.stopping import Stopper
 from quantum_trader.app.api.tokens import Role
 from quantum_trader.app.runs.gates_record import gates_of
-from quantum_trader.app.runs.operator_requests import OperatorRequests
+from quantum_trader.app.runs.operator_requests import Action, OperatorRequests
 from quantum_trader.app.runs.pilot_store import store_of
 from quantum_trader.app.runs.state_dir import StateDir
 from quantum_trader.policy.rollout_file import read_state
@@ -59,6 +62,34 @@ def test_a_stop_of_a_run_on_paper_is_left_to_its_next_start(owner: TestClient, f
     assert (told["state"], told["flat"]) == ("requested", None)
     assert "next start" in told["text"]
     assert asked(folder) == [("flatten", "a test", "me over the API")]
+
+
+def test_a_stop_that_runs_goes_on_whatever_is_asked(
+    owner: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second stop starts none, a halt is taken, and a resume is refused until the stop has ended."""
+    ends, began = threading.Event(), []
+
+    def stop(*asked: Any) -> tuple[bool, str]:
+        began.append(asked)
+        assert ends.wait(30.0)
+        return True, "flat"
+
+    monkeypatch.setattr(Stopper, "_stop", stop)
+    try:
+        told = [owner.post("/api/v1/flatten", json=WHY).json()["state"] for _ in range(2)]
+        halted = owner.post("/api/v1/halt", json=WHY).status_code
+        refused = refusal(owner.post("/api/v1/resume", json=WHY))
+    finally:
+        ends.set()
+    deadline = time.monotonic() + 30.0
+    while owner.get("/api/v1/flatten").json()["state"] == "running":
+        assert time.monotonic() < deadline
+    after = owner.post("/api/v1/resume", json=WHY).status_code
+
+    assert (told, len(began), halted, after) == (["running", "running"], 1, 200, 200)
+    assert refused[:2] == (409, "conflict")
+    assert [one.action for one in OperatorRequests(folder, 0).poll()] == [Action.HALT, Action.RESUME]
 
 
 def test_nobody_has_asked_for_a_stop_yet(owner: TestClient) -> None:

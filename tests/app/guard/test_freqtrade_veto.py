@@ -212,19 +212,20 @@ def test_an_account_that_is_not_known_locks_every_pair(world: World, trouble: st
 
 
 def test_a_reading_of_the_capital_between_a_trade_and_the_wallet_is_no_peak_and_no_loss(world: World) -> None:
-    """freqtrade counts a new trade's stake twice for seconds; money that is really gone counts from the next cycle."""
+    """freqtrade counts a new trade's stake twice for seconds; what trades have lost counts at once."""
     world.enforce()
     equities = []
     with world.veto() as veto:
-        for starting in (10_000.0, 10_300.0, 10_000.0, 9_700.0, 10_000.0, 9_400.0, 9_400.0):
+        for starting in (10_000.0, 10_300.0, 10_000.0, 9_700.0, 10_000.0, 10_000.0):
             world.freqtrade.starting = starting
             world.freqtrade.now_ns += 20 * NS_PER_SECOND
             cycle = veto.cycle()
             equities.append((cycle.equity, [codes(one) for one in cycle.pairs]))
+        world.freqtrade.profit = -600.0
+        lost = veto.cycle()
 
-    assert [one[0] for one in equities] == [10_000.0] * 6 + [9_400.0]
-    assert all(one[1] == [[], []] for one in equities[:6])
-    assert equities[6][1] == [["B1"], ["B1"]]
+    assert equities == [(10_000.0, [[], []])] * 6
+    assert (lost.equity, [codes(one) for one in lost.pairs]) == (9_400.0, [["B1"], ["B1"]])
 
 
 def test_a_capital_that_never_settles_is_an_account_that_is_not_known(world: World) -> None:
@@ -363,3 +364,23 @@ def test_a_lock_lasts_minutes(world: World) -> None:
         one["lock_end_timestamp"] * 10**6 <= world.now() + int(LOCK_S * NS_PER_SECOND) + NS_PER_HOUR
         for one in world.freqtrade.active()
     )
+
+
+def test_money_paid_out_of_freqtrades_account_is_no_loss(world: World) -> None:
+    """Its starting capital settles elsewhere, while the veto runs or between two runs; a trade's loss still counts."""
+    world.enforce()
+    with world.veto() as veto:
+        veto.cycle()
+        world.freqtrade.starting = 6_000.0
+        veto.cycle()
+        paid_out = veto.cycle()
+    world.freqtrade.starting = 20_000.0
+    with world.veto() as veto:
+        paid_in = veto.cycle()
+        peak = veto.bot.policy.day_peak[1]
+        world.freqtrade.profit = -700.0
+        lost = veto.cycle()
+
+    assert (paid_out.equity, [pair.reason for pair in paid_out.pairs if "B1" in pair.reason]) == (6_000.0, [])
+    assert (paid_in.equity, peak) == (20_000.0, 20_000.0)
+    assert all("B1" in pair.reason for pair in lost.pairs if not pair.reason.startswith("SYMBOL"))

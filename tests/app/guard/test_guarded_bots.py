@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from tests.app.guard.bars import NOW_NS, rising, store_bars
 
+from quantum_trader.app.guard import bots, markets
 from quantum_trader.app.guard.bots import VALID_S, GuardSettings
 from quantum_trader.app.guard.journal import read_events
 from quantum_trader.app.guard.markets import BarFolder
@@ -366,8 +367,28 @@ def test_the_journal_says_what_was_asked_and_answered(world: World) -> None:
     assert [(one["seq"], one["kind"]) for one in events] == [(0, "began"), (1, "decision")]
     assert events[1] | {
         "symbol": "BTCUSDT", "confidence": 0.2, "allow": True, "would_allow": False, "mode": "OBSERVE",
-        "account": {"equity": 10_000.0, "positions": []},
+        "account": {"equity": 10_000.0, "positions": [], "paid_in": None},
     } == events[1]
+
+
+def test_a_bot_that_asks_about_everything_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each symbol is asked for again and again at the venue: past the limit a question is refused, at a start too."""
+    monkeypatch.setattr(bots, "SYMBOLS", 3)
+    monkeypatch.setattr(markets, "MOST_SYMBOLS", 5)
+    world.enforce()
+    with world.guard() as guard:
+        told = [guard.decide(ask(f"{number}", symbol=f"X{number}USDT")).reason for number in range(6)]
+        guard.decide(ask("known", symbol="X4USDT"))
+        kept = list(guard.bot("mine").symbols)
+        guard.decide(ask("1", bot="other", symbol="X3USDT"))
+    monkeypatch.setattr(markets, "MOST_SYMBOLS", 1)
+    with world.guard() as guard:
+        refused = guard.decide(ask("later"))
+
+    assert "5 symbols are watched already" in told[5]
+    assert all("NO_BARS" in one for one in told[:5])
+    assert kept == ["X3USDT", "X5USDT", "X4USDT"]
+    assert codes(refused) == ["STATE"]
 
 
 def test_one_process_has_the_folder(world: World) -> None:

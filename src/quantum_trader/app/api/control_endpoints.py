@@ -214,6 +214,8 @@ class Control:
         )
 
     def _ask(self, action: Action, call: Call) -> Requested:
+        if action is Action.RESUME and self._stopper.progress().state == "running":
+            raise ApiError(409, f"a STOP is closing everything; resume once it has ended (GET {V1}/flatten)")
         request = self._request(action, call)
         ask(self._folder, request)
         return Requested(

@@ -237,9 +237,9 @@ def _query(request: Request, kind: type[msgspec.Struct] | None) -> Any:
     known = {field.encode_name for field in msgspec.structs.fields(kind)} if kind is not None else set()
     given: dict[str, str] = {}
     for key, value in request.query_params.multi_items():
-        if key not in known:
+        if key not in known:  # its value may be a token, which belongs into the header and into no message
             allowed = f"use {', '.join(sorted(known))}" if known else "this takes none"
-            raise ApiError(400, f"{brief(key)} = {brief(value)}: is no parameter here; {allowed}")
+            raise ApiError(400, f"{brief(key)}: is no parameter here; {allowed}")
         if key in given:
             raise ApiError(400, f"{key}: is given twice")
         given[key] = value
@@ -305,6 +305,7 @@ def _shared_with(origin: str) -> tuple[tuple[bytes, bytes], ...]:
         (b"access-control-allow-origin", origin.encode("latin-1")), (b"vary", b"Origin"),
         (b"access-control-allow-methods", b"GET, POST, DELETE"),
         (b"access-control-allow-headers", b"Authorization, Content-Type"), (b"access-control-max-age", b"600"),
+        (b"access-control-allow-credentials", b"true"),  # FreqUI asks for it to log in; no cookie exists
     )
 
 

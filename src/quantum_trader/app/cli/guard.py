@@ -159,6 +159,8 @@ def report_command(state: GuardStateOption, bot: OneBotOption = None, as_json: J
         if one.entries or one.exits:
             lines.append(f"  traded: {one.entries} entries, {one.exits} exits ({one.losing_exits} losses), profit "
                          f"{one.profit:+.2f}")
+        if one.transfers:
+            lines.append(f"  paid in or out: {one.transfers} transfers, together {one.transferred:+.2f}")
         if one.locks or one.would_lock:
             lines.append(f"  locks set: {one.locks}; would have been set: {one.would_lock}")
         if one.damage:

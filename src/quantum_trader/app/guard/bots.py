@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -20,7 +22,9 @@ from quantum_trader.app.guard.journal import (
     GuardJournal,
     LockChanged,
     ModeTaken,
+    PartSealed,
     ToldAccount,
+    TransferTaken,
 )
 from quantum_trader.app.guard.markets import Markets
 from quantum_trader.app.guard.modes import BOTS, BotMode, GuardMode, ModeFile
@@ -38,9 +42,12 @@ from quantum_trader.policy.pair_market import overall
 from quantum_trader.policy.streaks import Streak
 
 VALID_S: Final = 60  # an answer holds this long: the age at which rule F2 calls an account old
-ANSWERS: Final = 10_000  # whose ids are remembered
+ANSWERS: Final = 10_000  # whose ids are remembered, and as many reports
+SYMBOLS: Final = 500  # of a bot are measured: those that it asked about last
 POLICY_FILE: Final = "policy.json"
 _UNUSABLE: Final = (QuantumTraderError, OSError)  # a state or a disk that does not do; everything else is a fault
+
+_log: Final = logging.getLogger(__name__)
 
 
 class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +77,8 @@ class BotGuard:
         self.streak: Streak = (0, 0, 0)
         self._resumed = self._damaged_ns = 0
         self._mode = GuardMode.OBSERVE
-        self._fills: dict[str, FillReport] = {}
+        self._paid_in: float | None = None
+        self._fills: OrderedDict[str, str] = OrderedDict()  # id -> digest of the report
         self.would_lock: dict[str, frozenset[str]] = {}  # pairs of a freqtrade that OBSERVE leaves open, with the rules
         self._answers: OrderedDict[str, tuple[DecideQuestion | None, GuardAnswer | None, int]] = OrderedDict()
         self.policy = OrchestratorPolicy(
@@ -84,6 +92,7 @@ class BotGuard:
             found = FileMissed(seq=self.journal.next_seq, ns=now_ns, damage=missing)
             self.journal.append(found, durable=True)
             self._take(found)
+        self._settle(self.journal.events)
         self.journal.events = []
 
     # ---- the mode ---------------------------------------------------------------------------------------------------
@@ -151,15 +160,55 @@ class BotGuard:
 
         Returns why that could not be done; empty where it was.
         """
+        try:
+            self._take_transfer(account, now_ns)
+        except _UNUSABLE as error:
+            return str(error)
         self.account = account
         wanted = [*symbols, *filter(None, map(_symbol, (one.symbol for one in account.positions)))]
-        self.symbols.update(dict.fromkeys(wanted))
+        self._note_symbols(wanted)
         try:
             self._markets.watch(wanted, now_ns)
             self.evaluate(now_ns)
         except _UNUSABLE as error:
             return str(error)
         return ""
+
+    def _note_symbols(self, symbols: Sequence[str]) -> None:
+        for symbol in symbols:
+            self.symbols.pop(symbol, None)
+            self.symbols[symbol] = None
+        for symbol in list(self.symbols)[:-SYMBOLS]:
+            del self.symbols[symbol]
+
+    @property
+    def paid_in(self) -> float | None:
+        """Everything paid into the account less what was paid out, as it was told last; None: it was never told."""
+        return self._paid_in
+
+    def _take_transfer(self, account: ToldAccount, now_ns: int) -> None:
+        """Note the money that was paid in or out since *account* was told before, ahead of the equity that shows it.
+
+        It is on disk first. StateError or OSError where it cannot be written.
+        """
+        paid_in = account.paid_in
+        if paid_in is None or paid_in == self._paid_in:
+            return
+        day, peak = self.policy.day_peak
+        event = TransferTaken(
+            seq=self.journal.next_seq, ns=now_ns, paid_in=paid_in, day=day, day_peak=peak,
+            amount=0.0 if self._paid_in is None else paid_in - self._paid_in,
+        )
+        self.journal.append(event, durable=True)
+        self._take(event)
+        if event.amount:
+            self.policy.note_transfer(event.amount)
+
+    def _settle(self, events: Sequence[GuardEvent]) -> None:
+        """Note the last transfer of *events* where a kill came before the policy's file had it."""
+        last = next((one for one in reversed(events) if isinstance(one, TransferTaken)), None)
+        if last is not None and last.amount and self.policy.day_peak == (last.day, last.day_peak):
+            self.policy.note_transfer(last.amount)
 
     def judge(self, entry: EntryQuestion, now_ns: int, trouble: str = "") -> EntryVerdict:
         """The verdict on *entry* by the policy as it was evaluated last; what cannot be judged is refused.
@@ -248,9 +297,11 @@ class BotGuard:
     def fill(self, report: FillReport, now_ns: int) -> FillAnswer:
         """Count *report*, once; it is on disk when this returns. InputError for an id that stood for another one."""
         known = self._fills.get(report.id)
-        if known is not None and known != report:
+        if known is not None and known != _digest(report):
             raise InputError(f"id = {report.id!r}: stood for another report; give every fill an id of its own")
         if known is None:
+            if report.account is not None:
+                self._take_transfer(report.account, now_ns)
             event = FillTaken(
                 seq=self.journal.next_seq, ns=now_ns, id=report.id, fill=report.fill, symbol=report.symbol,
                 side=report.side, stake=report.stake, price=report.price, profit=report.profit, account=report.account,
@@ -286,18 +337,55 @@ class BotGuard:
                 self._mode = GuardMode(event.mode)
             case DecisionMade():
                 self.account = event.account
-                self.symbols[event.symbol] = None
+                self._note_symbols([event.symbol])
                 self._remember(event.id, None, None, event.ns)
             case LockChanged():
                 is_left = event.action == "WOULD_LOCK"
                 self.would_lock[event.pair] = frozenset(one.code for one in event.refusals) if is_left else frozenset()
+            case TransferTaken():
+                self._paid_in = event.paid_in
+            case PartSealed():
+                self._carry(event)
             case FillTaken():
-                self._fills[event.id] = _report_of(self.name, event)
+                self._fills[event.id] = _digest(_report_of(self.name, event))
+                while len(self._fills) > ANSWERS:
+                    self._fills.popitem(last=False)
                 self.account = event.account or self.account
                 if event.profit is not None:
                     self.streak = next_streak(
                         *self.streak, event.profit >= 0.0, self.policy.config.recovery_after_streak
                     )
+
+    # ---- the journal's size -----------------------------------------------------------------------------------------
+    def seal_journal(self, now_ns: int) -> None:
+        """Seal the journal's open file where it is full; one that cannot be sealed goes on and is tried again."""
+        if not self.journal.is_full:
+            return
+        try:
+            self.journal.seal(lambda part, digest: self._remembered(part, digest, now_ns))
+        except StateError as error:
+            _log.warning("%s", error)
+
+    def _remembered(self, part: str, digest: str, now_ns: int) -> PartSealed:
+        """Everything that the journal's lines have told of the bot, as the first line after *part*."""
+        return PartSealed(
+            seq=self.journal.next_seq, ns=now_ns, part=part, digest=digest, damage=self.damage,
+            damaged_ns=self._damaged_ns, resumed=self._resumed, mode=self._mode.value, account=self.account,
+            paid_in=self._paid_in, streak=self.streak, symbols=tuple(self.symbols),
+            would_lock={pair: tuple(sorted(rules)) for pair, rules in self.would_lock.items() if rules},
+            fills=dict(self._fills),
+            answers={key: until_ns - VALID_S * NS_PER_SECOND for key, (_, _, until_ns) in self._answers.items()},
+        )
+
+    def _carry(self, event: PartSealed) -> None:
+        """Remember what the lines before *event* had told."""
+        self.damage, self._damaged_ns, self._resumed = event.damage, event.damaged_ns, event.resumed
+        self._mode, self.account, self._paid_in = GuardMode(event.mode), event.account, event.paid_in
+        self.streak, self.symbols = event.streak, dict.fromkeys(event.symbols)
+        self.would_lock = {pair: frozenset(rules) for pair, rules in event.would_lock.items()}
+        self._fills = OrderedDict(event.fills)
+        for key, ns in event.answers.items():
+            self._remember(key, None, None, ns)
 
     def close(self) -> None:
         """Close the journal."""
@@ -310,10 +398,11 @@ def _what_is_missing(events: Sequence[GuardEvent], had_policy: bool) -> str:
     A policy's file is there from the first question on. One that is gone is damage until a person has said that it is
     safe, after which the next question makes it anew.
     """
-    if had_policy and len(events) == 1:
+    if had_policy and len(events) == 1 and isinstance(events[0], BotBegan):
         return "the bot's journal is gone, and its losing streak with it"
-    last = next((one for one in reversed(events) if isinstance(one, (DecisionMade, BotResumed))), None)
-    if not had_policy and isinstance(last, DecisionMade):
+    last = next((one for one in reversed(events) if isinstance(one, (DecisionMade, BotResumed, PartSealed))), None)
+    asked = isinstance(last, DecisionMade) or (isinstance(last, PartSealed) and last.account is not None)
+    if not had_policy and asked:
         return f"the bot's {POLICY_FILE} is gone, and its latches with it"
     return ""
 
@@ -339,5 +428,10 @@ def _report_of(bot: str, event: FillTaken) -> FillReport:
     return FillReport(
         bot=bot, id=event.id, fill=event.fill, symbol=event.symbol, side=event.side, stake=event.stake,
         price=event.price, profit=event.profit, equity=account.equity if account else None,
-        positions=account.positions if account else None,
+        positions=account.positions if account else None, paid_in=account.paid_in if account else None,
     )
+
+
+def _digest(report: FillReport) -> str:
+    """What is kept of *report* to tell whether the same one comes again."""
+    return hashlib.blake2b(msgspec.json.encode(report), digest_size=16).hexdigest()

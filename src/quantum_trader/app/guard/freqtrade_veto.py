@@ -100,6 +100,7 @@ class FreqtradeVeto:
         self._service, self._rest, self._now_ns, self._sleep = service, rest, now_ns, sleep
         self._capital = self._capital_read = math.nan  # the one that counts, and the last reading
         self.bot: BotGuard = service.bot(bot)
+        self._paid_in = math.nan if self.bot.paid_in is None else self.bot.paid_in
         self._confidence, self._lock_s = confidence, lock_s
         self._mark = f"quantum-trader guard {bot}: "
         self._is_first = True
@@ -141,25 +142,34 @@ class FreqtradeVeto:
             return None, str(error)
         if unknown := [one.pair for one in trades if one.profit_abs is None]:
             return None, f"{self._rest.name}: has no price for the open trade of {unknown[0]}"
-        return ToldAccount(equity=equity, positions=tuple(map(_position, trades))), ""
+        return ToldAccount(equity=equity, positions=tuple(map(_position, trades)), paid_in=self._paid_in), ""
 
     def _settled_capital(self) -> float:
         """The starting capital once two readings in a row agree; until then the one before.
 
         A reading that is off by a stake would be a peak of the day that never was, and the next one its loss.
-        VenueError where none agree at the start.
+        A capital that has settled elsewhere is money that was paid in or out: no trade changes it. VenueError where
+        none agree at the start.
         """
         readings = 1 if math.isfinite(self._capital) else _FIRST_READINGS
         for reading in range(readings):
             if reading:
                 self._sleep(1.0)
             before, self._capital_read = self._capital_read, self._rest.starting_capital()
-            if abs(self._capital_read - before) <= _SAME_CAPITAL * abs(before):
-                self._capital = self._capital_read
+            if _agree(before, self._capital_read):
+                self._note_capital(self._capital_read)
                 break
         if not math.isfinite(self._capital):
             raise VenueError(f"{self._rest.name}: starting_capital changes all the time; the account is not known yet")
         return self._capital
+
+    def _note_capital(self, capital: float) -> None:
+        """Take the settled *capital*; a jump from the one before, or from that of the last session, is a transfer."""
+        if not math.isfinite(self._capital):
+            self._paid_in = self._paid_in if _agree(self._paid_in, capital) else capital
+        elif not _agree(self._capital, capital):
+            self._paid_in += capital - self._capital
+        self._capital = capital
 
     def _count_trades(self) -> None:
         """Report the trades closed since the last cycle to the guard, oldest first; each counts once."""
@@ -260,6 +270,11 @@ class FreqtradeVeto:
         codes = "+".join(sorted({one.code for one in refusals}))
         words = "; ".join(dict.fromkeys(one.why for one in refusals))
         return f"{self._mark}{codes}: {words}"[:_LONGEST_REASON]
+
+
+def _agree(before: float, after: float) -> bool:
+    """Whether two readings of the starting capital are the same but for fees and rounding; never for NaN."""
+    return abs(after - before) <= _SAME_CAPITAL * abs(before)
 
 
 def _codes(reason: str) -> str:

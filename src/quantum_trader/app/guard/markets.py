@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Final, NamedTuple, Protocol
 
 from quantum_trader.domain.clock import NS_PER_DAY, NS_PER_SECOND
-from quantum_trader.domain.errors import ConfigError, DataError
+from quantum_trader.domain.errors import ConfigError, DataError, InputError
 from quantum_trader.domain.market import MarketState
 from quantum_trader.market.intervals import RUN_INTERVALS, interval_ns
 from quantum_trader.policy.pair_market import PairMarket
@@ -22,6 +22,7 @@ from quantum_trader.policy.profiles import OrchestratorConfig
 WARM_UP_NS: Final = 30 * NS_PER_DAY  # of bars before the newest; the indicators need 60 hours to begin
 RETRY_NS: Final = 15 * NS_PER_SECOND  # after a failure, and after bars that did not come when they were due
 SETTLED_NS: Final = 2 * NS_PER_SECOND  # after the end of a bar it is asked for
+MOST_SYMBOLS: Final = 2_000  # watched at once, of all bots: each is asked for again and again
 
 
 class ClosedBar(NamedTuple):
@@ -151,9 +152,14 @@ class Markets:
         self._reading = Lock()
 
     def watch(self, symbols: Sequence[str], now_ns: int) -> None:
-        """Measure *symbols* from now on; bars of a local source are read at once."""
+        """Measure *symbols* from now on; bars of a local source are read at once. InputError for too many."""
         with self._lock:
             for symbol in symbols:
+                if symbol not in self._due_ns and len(self._due_ns) >= MOST_SYMBOLS:
+                    raise InputError(
+                        f"symbol = {symbol!r}: {MOST_SYMBOLS:,} symbols are watched already; a restart of the guard "
+                        "forgets those that no bot asks about"
+                    )
                 self._due_ns.setdefault(symbol, 0)
         if self.source.is_local:
             self.refresh(now_ns, symbols)

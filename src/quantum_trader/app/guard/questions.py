@@ -26,7 +26,8 @@ class DecideQuestion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     *id* is the bot's own for this entry: sent again it is counted once. *stop* is the percent of the stake that is lost
     when the stop is hit, leverage included. *stake*, *equity* and the positions' stakes are in one currency; a stake is
-    margin. *confidence* may be left out: then it is not held against the policy's.
+    margin. *confidence* may be left out: then it is not held against the policy's. *paid_in* is what was ever paid into
+    the account less what was paid out, as it is in *equity*; left out, money that moves counts as profit or loss.
     """
 
     bot: str
@@ -38,6 +39,7 @@ class DecideQuestion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     equity: Finite
     positions: ToldPositions
     confidence: Probability | None = None
+    paid_in: Finite | None = None
 
     def __post_init__(self) -> None:
         check_bot_name(self.bot)
@@ -47,7 +49,7 @@ class DecideQuestion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     @property
     def account(self) -> ToldAccount:
         """The account as the bot tells it."""
-        return ToldAccount(equity=self.equity, positions=self.positions)
+        return ToldAccount(equity=self.equity, positions=self.positions, paid_in=self.paid_in)
 
     def entry(self) -> EntryQuestion:
         """The question as the policy takes it; the symbol as the venue writes it."""
@@ -83,8 +85,8 @@ class GuardAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class FillReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An entry or an exit that a bot has made. *id* is the bot's own: sent again it is counted once.
 
-    *profit* belongs to an exit: the net result of what was closed, in the account's currency. *equity* and *positions*
-    are the account after it, where the bot knows them.
+    *profit* belongs to an exit: the net result of what was closed, in the account's currency. *equity*, *positions* and
+    *paid_in* (see :class:`DecideQuestion`) are the account after it, where the bot knows them.
     """
 
     bot: str
@@ -97,6 +99,7 @@ class FillReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     profit: Finite | None = None
     equity: Finite | None = None
     positions: ToldPositions | None = None
+    paid_in: Finite | None = None
 
     def __post_init__(self) -> None:
         check_bot_name(self.bot)
@@ -106,6 +109,7 @@ class FillReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         require((self.profit is not None) == is_exit, "profit", self.profit, "an EXIT has one, an ENTRY none")
         is_told = self.equity is not None
         require((self.positions is not None) == is_told, "equity", self.equity, "give it with positions, or neither")
+        require(is_told or self.paid_in is None, "paid_in", self.paid_in, "give it with equity and positions")
         _check_positions(self.positions or ())
 
     @property
@@ -113,7 +117,7 @@ class FillReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """The account after the fill, where it was told."""
         if self.equity is None or self.positions is None:
             return None
-        return ToldAccount(equity=self.equity, positions=self.positions)
+        return ToldAccount(equity=self.equity, positions=self.positions, paid_in=self.paid_in)
 
 
 class FillAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,8 @@ from quantum_trader.app.guard.journal import (
     FillTaken,
     GuardEvent,
     LockChanged,
+    PartSealed,
+    TransferTaken,
     read_events,
 )
 from quantum_trader.app.guard.modes import BOTS, BotMode, GuardMode, ModeFile
@@ -49,6 +51,8 @@ class BotReport(msgspec.Struct, frozen=True, kw_only=True):
     exits: int
     losing_exits: int
     profit: float  # of the exits, in the account's currency
+    transfers: int  # of money paid in or out
+    transferred: float  # their sum, in the account's currency
     locks: int  # of freqtrade's pairs: locks set
     would_lock: int
     damage: str  # what became of a journal that could not be used; empty where nothing did, or a person resumed
@@ -65,7 +69,7 @@ def guard_report(folder: Path, bot: str | None = None) -> tuple[BotReport, ...]:
 
 
 def _bot_report(folder: Path, name: str, modes: ModeFile) -> BotReport:
-    events = read_events(folder / BOTS / name)
+    events = list(read_events(folder / BOTS / name))
     try:
         found = modes.of(name) or BotMode()
         mode, by, reason = found.mode.value, found.by, found.reason
@@ -74,6 +78,7 @@ def _bot_report(folder: Path, name: str, modes: ModeFile) -> BotReport:
     decisions = list({one.id: one for one in events if isinstance(one, DecisionMade)}.values())
     refused = [one for one in decisions if not one.would_allow]
     exits = [one.profit for one in events if isinstance(one, FillTaken) and one.profit is not None]
+    moved = [one.amount for one in events if isinstance(one, TransferTaken) and one.amount]
     locks = Counter(one.action for one in events if isinstance(one, LockChanged))
     blocked = sum(1 for one in refused if not one.allow)
     return BotReport(
@@ -81,7 +86,8 @@ def _bot_report(folder: Path, name: str, modes: ModeFile) -> BotReport:
         questions=len(decisions), allowed=len(decisions) - len(refused), blocked=blocked,
         would_have_blocked=len(refused) - blocked, rules=_rule_counts(events, refused),
         entries=sum(1 for one in events if isinstance(one, FillTaken) and one.profit is None), exits=len(exits),
-        losing_exits=sum(1 for one in exits if one < 0.0), profit=ordered_sum(exits), locks=locks["LOCKED"],
+        losing_exits=sum(1 for one in exits if one < 0.0), profit=ordered_sum(exits), transfers=len(moved),
+        transferred=ordered_sum(moved), locks=locks["LOCKED"],
         would_lock=locks["WOULD_LOCK"], damage=_damage(events),
     )
 
@@ -110,6 +116,6 @@ def _damage(events: list[GuardEvent]) -> str:
     for event in reversed(events):
         if isinstance(event, BotResumed):
             return ""
-        if isinstance(event, (BotBegan, FileMissed)):
+        if isinstance(event, (BotBegan, FileMissed, PartSealed)):
             return event.damage
     return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Final
@@ -96,7 +96,8 @@ class GuardService:
                     self._folder, name, self._settings, self.modes, self.markets, self._now_ns()
                 )
                 self._bots[name] = found
-                self.markets.watch(list(found.symbols), self._now_ns())
+                with suppress(InputError):  # too many: a question about one that is not watched is refused
+                    self.markets.watch(list(found.symbols), self._now_ns())
             return found
 
     def decide(self, question: DecideQuestion) -> GuardAnswer:
@@ -124,6 +125,7 @@ class GuardService:
                 return
             self._evaluated_ns = now_ns
             for bot in self._bots.values():
+                bot.seal_journal(now_ns)
                 try:
                     bot.mode(now_ns)
                     bot.evaluate(now_ns)

@@ -71,6 +71,12 @@ def test_entry_and_exit_by_hand(world: LiveWorld, client: FreqtradeClient) -> No
     assert client.forceexit(number)["error"]["code"] == "not_found"
 
 
+def test_an_entry_without_a_quantity_is_refused(client: FreqtradeClient) -> None:
+    """A price of next to nothing makes a quantity without end, which no request could carry."""
+    refused = client.forceenter(ETH, "long", price=1e-300, stake_amount=1e300)
+    assert "gives no quantity" in refused["error"]["message"]
+
+
 def test_a_halt_refuses_entries_until_start(client: FreqtradeClient) -> None:
     """stopbuy and stop pause the bot; forceenter says why it is refused; start ends that."""
     assert "no more entries" in client.stopbuy()["status"]
@@ -103,8 +109,9 @@ def test_a_lock_keeps_entries_out_of_one_pair(client: FreqtradeClient) -> None:
 
 
 def test_a_lock_that_cannot_be_made_is_refused(client: FreqtradeClient) -> None:
-    """One side alone, a time that is over, a pair that is not traded."""
+    """One side alone, a time that is over, a pair that is not traded, a reason that would write over a terminal."""
     later = "2099-01-01 00:00:00Z"
+    assert "printable" in client.lock_add(BTC, later, reason="\x1b[2J no halt is in force")["error"]["message"]
     assert "both sides" in client.lock_add(BTC, later, "long")["error"]["message"]
     assert "is over" in client.lock_add(BTC, "2020-01-01 00:00:00Z")["error"]["message"]
     assert "does not trade" in client.lock_add("DOGE/USDT", later)["error"]["message"]
@@ -114,7 +121,7 @@ def test_a_lock_that_cannot_be_made_is_refused(client: FreqtradeClient) -> None:
 
 
 def test_the_socket_tells_entries_and_exits(world: LiveWorld, client: FreqtradeClient) -> None:
-    """A subscriber is told the pairs, the entry and the exit of one trade under one number."""
+    """A subscriber is told the pairs, the entry and the exit of one trade; a fill's fields stand beside its type."""
     reader = TokenStore(world.state).new("socket", Role.VIEWER, time.time_ns())[1]
 
     async def heard() -> dict[str, Any]:
@@ -122,21 +129,22 @@ def test_the_socket_tells_entries_and_exits(world: LiveWorld, client: FreqtradeC
         address = f"ws://127.0.0.1:{world.port}/freqtrade/api/v1/message/ws?token={reader}"
         async with connect(address, proxy=None) as socket:
             await socket.send(json.dumps({"type": "subscribe", "data": ["entry_fill", "exit_fill", "new_candle"]}))
+            await socket.send('{"type":"subscribe","data":' + "[" * 20_000)  # no message, and no end of the socket
             await socket.send(json.dumps({"type": "whitelist", "data": None}))
             await asyncio.sleep(3.0)
             trade = await asyncio.to_thread(enter, client, ETH, 300.0)
             while "entry_fill" not in found:
                 message = json.loads(await asyncio.wait_for(socket.recv(), 60.0))
-                found[message["type"]] = message["data"]
+                found[message["type"]] = message
             assert found["entry_fill"]["pair"] == trade["pair"]
             await asyncio.to_thread(client.forceexit, "all")
             while "exit_fill" not in found:
                 message = json.loads(await asyncio.wait_for(socket.recv(), 60.0))
-                found[message["type"]] = message["data"]
+                found[message["type"]] = message
         return found
 
     found = asyncio.run(heard())
-    assert found["whitelist"] == [BTC, ETH]
+    assert found["whitelist"]["data"] == [BTC, ETH]
     assert found["exit_fill"]["pair"] == found["entry_fill"]["pair"] == ETH
     assert found["exit_fill"]["open_date"] == found["entry_fill"]["open_date"]
 

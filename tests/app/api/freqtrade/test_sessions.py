@@ -182,6 +182,7 @@ def test_one_named_origin_may_use_these_roads(folder: Path) -> None:
     preflight = client.options(f"{ROAD}/stop", headers=asked)
     assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (204, ui)
     assert "Authorization" in preflight.headers["access-control-allow-headers"]
+    assert preflight.headers["access-control-allow-credentials"] == "true"  # FreqUI's login asks for it
     answer = client.post(f"{ROAD}/stop", headers={**basic("trader", trader), "Origin": ui})
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, ui)
     refused = client.get(f"{ROAD}/count", headers={"Origin": ui})

@@ -23,7 +23,7 @@ from quantum_trader.app.api.freqtrade.words import PREFIX, pair_of, symbol_of
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, ask
 from quantum_trader.app.runs.outside_intents import IntentRequest, request_intent
 from quantum_trader.domain.enums import Side
-from quantum_trader.domain.errors import QuantumTraderError, brief
+from quantum_trader.domain.errors import brief
 
 _TTL_S: Final = 30.0
 _WAIT_S: Final = 4.0  # for what came of an entry; freqtrade's client waits 10 s for an answer
@@ -69,7 +69,7 @@ class Controls:
             outcome = DONE
             try:
                 return run(call)
-            except (QuantumTraderError, OSError, ApiError) as error:
+            except Exception as error:
                 outcome = str(as_api_error(error))
                 raise
             finally:
@@ -136,7 +136,10 @@ class Controls:
             if not (math.isfinite(value) and value >= least and value > 0.0):
                 raise ApiError(400, f"{key} = {value:g}: must be a number above 0" if least == 0.0 else
                                f"{key} = {value:g}: must be at least {least:g}")
-        return stake * leverage / price
+        qty = stake * leverage / price
+        if not (math.isfinite(qty) and qty > 0.0):
+            raise ApiError(400, f"price = {price:g}: gives no quantity that could be traded")
+        return qty
 
     def _hand_over(
         self, call: Call, symbol: str, side: Side, *, qty: float = 0.0, leverage: float = 1.0, closes: bool = False

@@ -39,6 +39,9 @@ class LockOrder(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[str, msgspec.Meta(max_length=300)] = ""
 
 
+LockOrders = Annotated[list[LockOrder], msgspec.Meta(max_length=500)]
+
+
 class LockRow(msgspec.Struct, frozen=True, kw_only=True):
     """One lock. *active*: the run keeps entries out; a lock that no process has taken yet is not."""
 
@@ -88,6 +91,8 @@ class Locks:
         symbol = symbol_of(order.pair)
         if symbol not in self._view.config().symbols:
             raise ApiError(400, f"pair = {brief(order.pair)}: the run does not trade it")
+        if not order.reason.isprintable():
+            raise ApiError(400, f"reason = {brief(order.reason)}: must be one line of printable characters")
         if order.side != _BOTH:
             raise ApiError(400, f"side = {brief(order.side)}: a lock keeps both sides out; give {_BOTH!r}")
         until_ns = -(-query_time_ns("until", order.until) // NS_PER_SECOND) * NS_PER_SECOND

@@ -16,7 +16,7 @@ from quantum_trader.app.api.freqtrade.candles import MOST as MOST_CANDLES
 from quantum_trader.app.api.freqtrade.candles import Candles
 from quantum_trader.app.api.freqtrade.control import Controls, ForceEnter, ForceExit
 from quantum_trader.app.api.freqtrade.facts import RunView
-from quantum_trader.app.api.freqtrade.locks import LockOrder, LockRow, Locks
+from quantum_trader.app.api.freqtrade.locks import LockOrders, LockRow, Locks
 from quantum_trader.app.api.freqtrade.machine import MOST_LINES, config_answer, health_answer, load_answer, log_answer
 from quantum_trader.app.api.freqtrade.sessions import ACCESS, REFRESH, Sessions
 from quantum_trader.app.api.freqtrade.trade_results import TradeResults
@@ -194,7 +194,7 @@ class Freqtrade:
         entry = {"pair": "BTC/USDT:USDT", "side": "long", "stakeamount": 50.0, "leverage": 2.0}
         return [
             self._change("locks", "Keep entries out of pairs until a time.", self._locks.add, _LOCKS, answers=LockList,
-                         body=list[LockOrder], body_example=[
+                         body=LockOrders, body_example=[
                              {"pair": "BTC/USDT:USDT", "until": "2030-03-30 16:00:00Z"},
                          ]),
             self._change("locks/{lock_id}", "End a lock.", self._locks.end, _LOCKS, answers=LockList, method="DELETE"),

@@ -2,7 +2,8 @@
 
 A client sends ``{"type": "subscribe", "data": ["entry_fill", ...]}``, and ``{"type": "whitelist"}`` to be told the
 pairs. It is sent an ``entry_fill`` and an ``exit_fill`` when a trade is opened and has ended, and a ``new_candle`` of
-each pair when bars have been decided on.
+each pair when bars have been decided on. The fields of a fill stand beside its ``type``, as freqtrade sends them; those
+of the others are in ``data``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from quantum_trader.app.api.freqtrade.roads import Freqtrade
 from quantum_trader.app.api.freqtrade.words import PREFIX, STAKE, pair_of
 from quantum_trader.app.api.tokens import Role
 from quantum_trader.domain.errors import QuantumTraderError
+from quantum_trader.domain.json_text import decode_json
 
 SOCKET: Final = f"{PREFIX}/message/ws"
 WHITELIST, ENTRY, EXIT, CANDLE = "whitelist", "entry_fill", "exit_fill", "new_candle"
@@ -48,16 +50,16 @@ class _Seen:
         self.bars_ns = 0
         self.open: dict[int, dict[str, Any]] | None = None  # None: nothing yet
 
-    def news(self, freqtrade: Freqtrade) -> list[tuple[str, Any]]:
+    def news(self, freqtrade: Freqtrade) -> list[dict[str, Any]]:
         """Messages since the last call; the first call only looks."""
         view, told = freqtrade.view, freqtrade.trades.open()
         now = {one["trade_id"]: one for one in told}
-        found: list[tuple[str, Any]] = []
+        found: list[dict[str, Any]] = []
         before, self.open = self.open, now
         bars_ns = view.reader.status().equity_ns
         if before is not None:
-            found += [(ENTRY, _entered(one)) for number, one in now.items() if number not in before]
-            found += [(EXIT, _left(_ended(freqtrade, one))) for number, one in before.items() if number not in now]
+            found += [_entered(one) for number, one in now.items() if number not in before]
+            found += [_left(_ended(freqtrade, one)) for number, one in before.items() if number not in now]
             if bars_ns > self.bars_ns:
                 found += _candles(view)
         self.bars_ns = bars_ns
@@ -104,7 +106,7 @@ class MessageSocket:
         while True:
             text = await socket.receive_text()
             try:
-                request = msgspec.json.decode(text, type=SocketRequest)
+                request = decode_json(text, SocketRequest)
             except msgspec.DecodeError:
                 continue
             if request.type == "subscribe" and isinstance(request.data, list):
@@ -112,16 +114,16 @@ class MessageSocket:
                 asked.update(str(one) for one in request.data[:_MOST_ASKED])
             elif request.type == WHITELIST:
                 pairs = [pair_of(symbol) for symbol in (await self._in_thread(self._freqtrade.view.config)).symbols]
-                await _send(socket, WHITELIST, pairs)
+                await _send(socket, {"type": WHITELIST, "data": pairs})
 
     async def _tell(self, socket: WebSocket, caller: Caller, asked: set[str]) -> None:
         """Tell what happens, until the token is revoked."""
         seen = _Seen()
         while self._access.is_still_valid(caller):
             with suppress(QuantumTraderError, OSError, ApiError):  # a folder that cannot be read now can be later
-                for kind, data in await self._in_thread(seen.news, self._freqtrade):
-                    if kind in asked:
-                        await _send(socket, kind, data)
+                for message in await self._in_thread(seen.news, self._freqtrade):
+                    if message["type"] in asked:
+                        await _send(socket, message)
             await asyncio.sleep(_EVERY_S)
         await _close(socket, _POLICY, "the token was revoked")
 
@@ -162,13 +164,13 @@ def _left(trade: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _candles(view: RunView) -> list[tuple[str, Any]]:
+def _candles(view: RunView) -> list[dict[str, Any]]:
     config = view.config()
-    return [(CANDLE, [pair_of(symbol), config.timeframe, "futures"]) for symbol in config.symbols]
+    return [{"type": CANDLE, "data": [pair_of(symbol), config.timeframe, "futures"]} for symbol in config.symbols]
 
 
-async def _send(socket: WebSocket, kind: str, data: Any) -> None:
-    await socket.send_text(msgspec.json.encode({"type": kind, "data": data}).decode())
+async def _send(socket: WebSocket, message: dict[str, Any]) -> None:
+    await socket.send_text(msgspec.json.encode(message).decode())
 
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:
