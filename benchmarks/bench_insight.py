@@ -1,7 +1,8 @@
 """What the insight of a day costs, and the one that a run ends with, against a second: a person waits for both.
 
 The journal is that of a run of five months of the bundled bars with the intraday models. The first insight of a day
-computes the day's metrics, a later one reads them; the day before is computed with it.
+computes the day's metrics, a later one reads them; the day before is computed with it. The same day in a journal of ten
+million events has 2,000 signals, and 60,000 stand in the window that its insight judges gates by.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from benchmarks.bench_metrics import EVENTS, journal_of
 from benchmarks.harness import Figure, bench, seconds
 from quantum_trader.app.report.run_insight import run_insight
 from quantum_trader.app.runs.replay import run
@@ -41,6 +43,13 @@ def insights() -> Iterator[Figure]:
     slowest = max(seconds(partial(aggregator.get_daily_insights, day)) for day in later)
     yield Figure(
         name="insight.of_a_day", value=slowest, unit="s", reference=1.0, reference_name=A_SECOND, at_most=1.0
+    )
+    large = InsightAggregator(journal_of(EVENTS))
+    days = large.days()
+    slowest = max(seconds(partial(large.get_daily_insights, day)) for day in (days[-8], days[-6]))
+    yield Figure(
+        name="insight.of_a_day_of_10_m_events", value=slowest, unit="s", reference=1.0, reference_name=A_SECOND,
+        at_most=1.0,
     )
     of_run = max(seconds(partial(run_insight, facts)) for _ in range(TURNS))
     yield Figure(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -39,7 +39,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 _Number = float | None  # NaN is null in a record
 
 
-class _Gate(msgspec.Struct, frozen=True):
+class _Gate(msgspec.Struct, frozen=True, gc=False):
     observed: _Number
     limit: _Number
     measured: bool
@@ -47,17 +47,20 @@ class _Gate(msgspec.Struct, frozen=True):
     enforced: bool
 
 
-class _Judged(msgspec.Struct, frozen=True):
+_Features = msgspec.defstruct("_Features", [(name, _Number, None) for name in ENTRY_FEATURES], frozen=True, gc=False)
+
+
+class _Judged(msgspec.Struct, frozen=True, gc=False):
     signal_id: str
     symbol: str
     mode: str
     gates: tuple[_Gate, ...]
     regime: str
-    features: dict[str, _Number]
+    features: _Features  # type: ignore[valid-type]  # made from the names of the features
     features_hash: str
 
 
-class _Decided(msgspec.Struct, frozen=True):
+class _Decided(msgspec.Struct, frozen=True, gc=False):
     signal_id: str
     decision: str
     reason: str
@@ -66,7 +69,7 @@ class _Decided(msgspec.Struct, frozen=True):
     shadow_hours: float = 0.0
 
 
-class _Inputs(msgspec.Struct, frozen=True):
+class _Inputs(msgspec.Struct, frozen=True, gc=False):
     signal_id: str
     request: tuple[_Number, ...]
     account: tuple[_Number, ...]
@@ -75,11 +78,11 @@ class _Inputs(msgspec.Struct, frozen=True):
     quantity: _Number = None  # null: the risk alone decides
 
 
-class _Hole(msgspec.Struct, frozen=True):
+class _Hole(msgspec.Struct, frozen=True, gc=False):
     symbol: str
 
 
-class _Ended(msgspec.Struct, frozen=True):
+class _Ended(msgspec.Struct, frozen=True, gc=False):
     signal_id: str
     r: float
     exit: str
@@ -91,12 +94,12 @@ class _Ended(msgspec.Struct, frozen=True):
     entry_ns: int = 0
 
 
-class _Given(msgspec.Struct, frozen=True):
+class _Given(msgspec.Struct, frozen=True, gc=False):
     signal_id: str
     model: str
 
 
-class _Line(msgspec.Struct, frozen=True):
+class _Line(msgspec.Struct, frozen=True, gc=False):
     ts_ns: int
     data: msgspec.Raw
 
@@ -280,24 +283,24 @@ def _table(
     )
 
 
-def _numbers(rows: Iterable[Iterable[_Number]], width: int) -> Floats:
+def _numbers(rows: Iterable[Sequence[_Number]], width: int) -> Floats:
     """*rows* (N, width) as an array; what is not known, or missing at the end of a row, is NaN."""
-    found = [list(row) for row in rows]
-    table = np.full((len(found), width), np.nan)
-    for at, row in enumerate(found):
-        table[at, : len(row)] = [math.nan if value is None else value for value in row[:width]]
-    return table
+    found = [row[:width] for row in rows]
+    short = [at for at, row in enumerate(found) if len(row) < width]
+    for at in short:
+        found[at] = [*found[at], *[None] * (width - len(found[at]))]
+    return np.array(found, dtype=np.float64).reshape(-1, width)  # None becomes NaN
 
 
 def _flags(rows: Iterable[list[bool]]) -> Bools:
     return np.array(list(rows), dtype=np.bool_).reshape(-1, GATE_COUNT)
 
 
-def _features(one: _Judged) -> list[_Number]:
+def _features(one: _Judged) -> Sequence[_Number]:
     """The features in their order; nothing where another version of the program gave others."""
     if one.features_hash != ENTRY_FEATURES_HASH:
-        return []
-    return [one.features.get(name) for name in ENTRY_FEATURES]
+        return ()
+    return msgspec.structs.astuple(one.features)
 
 
 def _outcome(result: _Ended | None, decision: _Decided, age_ns: int, *, is_cut: bool) -> int:
