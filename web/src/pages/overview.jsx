@@ -4,7 +4,7 @@ import { road } from "../api.js";
 import { Chart } from "../chart.jsx";
 import { amount, fix, millis, parsed, plus, span, UNKNOWN, when, whole, words } from "../format.js";
 import { Answer, Badge, Card, Facts, side, Table, Tile, tone } from "../parts.jsx";
-import { ageOf, stateOf } from "../state.js";
+import { ageOf, hasEnded, stateOf } from "../state.js";
 import { askToClose, askToHalt, askToResume } from "../stop.jsx";
 import { useLoad, useStore } from "../store.js";
 
@@ -72,6 +72,7 @@ function StateCard({ status, read_ms }) {
 function sentence(status) {
   if (status.alive) return status.kind === "replay" ? "A replay runs." : "The process is alive.";
   if (status.kind === "nothing") return "Nothing has run in this folder yet.";
+  if (hasEnded(status)) return `The replay has finished, at ${when(status.as_of_ns)} UTC of its market. Everything here can be read; nothing runs that could be stopped.`;
   return status.kind === "replay" ? `The replay has ended; its market time stands at ${when(status.as_of_ns)} UTC.` : "No process runs on this folder.";
 }
 
@@ -224,7 +225,7 @@ function PolicyCard({ beat }) {
 
 function Safety({ status }) {
   return (
-    <Card title="Governor and halts" actions={<><button type="button" class="small" onClick={askToHalt}>Halt</button> <button type="button" class="small" onClick={askToResume}>Resume</button></>}>
+    <Card title="Governor and halts" note={hasEnded(status) ? "the replay has finished: there is nothing to halt" : null} actions={hasEnded(status) ? null : <><button type="button" class="small" onClick={askToHalt}>Halt</button> <button type="button" class="small" onClick={askToResume}>Resume</button></>}>
       <p class="lead"><Badge tone={status.governor === "NORMAL" ? "good" : "warn"}>{status.governor ?? "not known"}</Badge> {status.entries_halted ? `No new position: ${status.entries_halted}` : "No halt keeps new positions from being opened."}</p>
       <Table label="Halts in force" rows={status.halts} empty="No halt is in force." columns={[
         { name: "Halt", cell: (one) => <b>{words(one.kind)}</b> }, { name: "Why", cell: (one) => one.reason },
