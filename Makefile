@@ -69,12 +69,13 @@ check: $(VENV)/.dev
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports --no-logo
 
-# Remake the parts of the documentation that come from the code.
+# Remake the parts of the documentation that come from the code, then all of it as a site with search in build/site.
 docs: $(VENV)/.dev
 	$(BIN)/python tools/make_cli_reference.py
 	$(BIN)/python tools/make_decisions_index.py
 	$(BIN)/python tools/make_metric_reference.py
 	$(BIN)/python tools/make_api_reference.py
+	$(BIN)/python tools/make_site.py
 
 # Two wheels in dist/: the whole program, and quantum-trader-policy, its policy as a library that needs msgspec alone.
 wheels: $(VENV)/.dev

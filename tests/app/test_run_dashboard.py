@@ -1,8 +1,7 @@
-"""`run --serve`: the dashboard while the recording plays, and after it until Ctrl-C; real processes, a real terminal."""
+"""`run --serve`: the dashboard while the recording plays and until Ctrl-C after it; real processes, a real terminal."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pty
@@ -10,7 +9,6 @@ import select
 import socket
 import subprocess
 import sys
-import termios
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -28,6 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SPAN = ("--model", "trend", "--from", "2018-03-01", "--to", "2018-03-08")
 WAITS_S = 240.0
 CTRL_C = b"\x03"
+TAKES_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+)
 
 
 def words(folder: Path, port: int, *more: str) -> list[str]:
@@ -39,13 +40,12 @@ def words(folder: Path, port: int, *more: str) -> list[str]:
 
 
 def surroundings(folder: Path, **more: str) -> dict[str, str]:
-    """The environment of a person at a terminal: no CI, no display; the browser writes what it is to open into a file."""
+    """The environment of a person at a terminal, without display; the browser writes what it is to open into a file."""
     browser = folder / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" >> {folder / "opened"}\n')
     browser.chmod(0o755)
-    quiet = {
-        name: value for name, value in os.environ.items() if name not in {"CI", "DISPLAY", "WAYLAND_DISPLAY", "MAKEFLAGS"}
-    }
+    other = {"CI", "DISPLAY", "WAYLAND_DISPLAY", "MAKEFLAGS"}
+    quiet = {name: value for name, value in os.environ.items() if name not in other}
     return {
         **quiet, "BROWSER": str(browser), "PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "COLUMNS": "120",
         "QUANTUM_TRADER_TRIALS": str(folder / "trials"), **more,
@@ -103,8 +103,8 @@ def at_a_terminal(command: list[str], environ: dict[str, str], folder: Path) -> 
     """*command* as a shell starts it: in a session whose terminal it is, in the foreground."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        command, stdin=slave, stdout=slave, stderr=slave, env=environ, cwd=folder, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        [sys.executable, "-c", TAKES_TERMINAL, *command], stdin=slave, stdout=slave, stderr=slave, env=environ,
+        cwd=folder, start_new_session=True,
     )
     os.close(slave)
     try:

@@ -79,7 +79,8 @@ def serve_command(
         else:
             typer.echo(f"serving {state} at {address}; Ctrl-C ends it")
 
-    serve(state.absolute(), ServeSettings(access=access, tls_cert=tls_cert, tls_key=tls_key, without_tls=without_tls), ready)
+    settings = ServeSettings(access=access, tls_cert=tls_cert, tls_key=tls_key, without_tls=without_tls)
+    serve(state.absolute(), settings, ready)
 
 
 def _wait_for(state: Path) -> None:
