@@ -14,7 +14,7 @@ PILOT  ?= bundled
 PORT   ?= 8000
 ARGS   ?=
 
-.PHONY: run test test-node test-all pythons bench check docs web wheels clean
+.PHONY: run test test-node test-all pythons bench check docs pictures web wheels clean
 
 # Replay the bundled recording (BTC ETH EOS LTC XRP, two years) under the policy in OBSERVE, report, and compare with holding
 # and with each profile enforced. The dashboard is served meanwhile on port PORT, or the next free one; in a terminal a browser
@@ -76,6 +76,10 @@ docs: $(VENV)/.dev
 	$(BIN)/python tools/make_metric_reference.py
 	$(BIN)/python tools/make_api_reference.py
 	$(BIN)/python tools/make_site.py
+
+# Take the pictures of the documentation again, of the run in build/last-run; needs Chromium.
+pictures: $(VENV)/.dev
+	$(BIN)/python tools/make_pictures.py
 
 # Two wheels in dist/: the whole program, and quantum-trader-policy, its policy as a library that needs msgspec alone.
 wheels: $(VENV)/.dev

@@ -1,7 +1,7 @@
 """Build the documentation as a site with search in build/site: ``python tools/make_site.py``.
 
-It needs the extra `docs` and no network; its pages need none either, also opened from disk. A link that leads nowhere ends
-it with an error, and so does a page that docs/index.md does not link.
+It needs the extra `docs` and no network; its pages need none either, also opened from disk. A link that leads nowhere
+ends it with an error, and so does a page that docs/index.md does not link.
 """
 
 from __future__ import annotations
