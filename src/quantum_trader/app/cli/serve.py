@@ -79,8 +79,7 @@ def serve_command(
         else:
             typer.echo(f"serving {state} at {address}; Ctrl-C ends it")
 
-    settings = ServeSettings(access=access, tls_cert=tls_cert, tls_key=tls_key, without_tls=without_tls)
-    serve(state.absolute(), settings, ready)
+    serve(state, ServeSettings(access=access, tls_cert=tls_cert, tls_key=tls_key, without_tls=without_tls), ready)
 
 
 def _wait_for(state: Path) -> None:
