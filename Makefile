@@ -11,18 +11,23 @@ JOBS   ?= 2
 VENUE  ?= paper
 MODEL  ?= trend
 PILOT  ?= bundled
+PORT   ?= 8000
+ARGS   ?=
 
-.PHONY: run test test-node test-all pythons bench check docs web wheels clean
+.PHONY: run test test-node test-all pythons bench check docs pictures web wheels clean
 
 # Replay the bundled recording (BTC ETH EOS LTC XRP, two years) under the policy in OBSERVE, report, and compare with holding
-# and with each profile enforced. It leaves its state and journal in build/last-run, where the next `make run` starts anew, and
+# and with each profile enforced. The dashboard is served meanwhile on port PORT, or the next free one; in a terminal a browser
+# opens it where there is a display, and it is served until Ctrl-C (`make run ARGS=--exit` ends with the comparison,
+# ARGS=--no-browser opens none). It leaves its state and journal in build/last-run, where the next `make run` starts anew, and
 # the comparison in build/compare.html. The set `trend` gives the signals; `make run MODEL=intraday-demo` takes the six intraday
 # models, `make run VENUE=local` sends the orders through the Binance adapter to the local venue, over loopback. The trained pilot
 # that comes with the program runs beside the signals in SHADOW; `make run PILOT=` leaves it out.
 run: $(VENV)/.core
 	rm -rf build/last-run
-	$(BIN)/quantum-trader run --exit --state build/last-run --venue $(VENUE) --model $(MODEL) --pilot "$(PILOT)"
-	$(BIN)/quantum-trader compare --html build/compare.html --model $(MODEL)
+	mkdir -p build
+	$(BIN)/quantum-trader run --state build/last-run --serve $(PORT) --compare build/compare.html --venue $(VENUE) \
+	    --model $(MODEL) --pilot "$(PILOT)" $(ARGS)
 
 # Lint, types, import rules, then every quick test. A file's tests stay in one process, so that what they share is made once.
 test: check
@@ -64,12 +69,17 @@ check: $(VENV)/.dev
 	$(BIN)/mypy --no-error-summary
 	$(BIN)/lint-imports --no-logo
 
-# Remake the parts of the documentation that come from the code.
+# Remake the parts of the documentation that come from the code, then all of it as a site with search in build/site.
 docs: $(VENV)/.dev
 	$(BIN)/python tools/make_cli_reference.py
 	$(BIN)/python tools/make_decisions_index.py
 	$(BIN)/python tools/make_metric_reference.py
 	$(BIN)/python tools/make_api_reference.py
+	$(BIN)/python tools/make_site.py
+
+# Take the pictures of the documentation again, of the run in build/last-run; needs Chromium.
+pictures: $(VENV)/.dev
+	$(BIN)/python tools/make_pictures.py
 
 # Two wheels in dist/: the whole program, and quantum-trader-policy, its policy as a library that needs msgspec alone.
 wheels: $(VENV)/.dev
@@ -86,13 +96,14 @@ web/node_modules/.made: web/package.json web/package-lock.json
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info web/node_modules
 
-# The environment, made once for each pyproject.toml and constraints.txt: the core to run, the rest to develop.
+# The environment, made once for each pyproject.toml and constraints.txt: the core and the dashboard to run, the rest to
+# develop.
 $(VENV)/.core: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] not in sys.argv)' $(PYTHONS) \
 	    || { echo "Quantum Trader runs on Python 3.11, 3.12 or 3.13, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
 	         echo "Install one of them, or name it: make PYTHON=/path/to/python3.13" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --constraint constraints.txt --editable .
+	$(PIP) install --constraint constraints.txt --editable ".[serve]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core

@@ -9,6 +9,9 @@ export function stateOf(status) {
   return { tone: "", text: status.stage || "no process" };
 }
 
+/** Whether it is a replay that has reached its last bar: nothing runs, and nothing can be stopped. */
+export const hasEnded = (status) => status.kind === "replay" && !status.alive && status.stage === "finished";
+
 /** Whether its account is at a venue, not on paper. */
 export const atVenue = (status) => status.kind === "live" && status.mode !== "DRY";
 

@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { question } from "./dialog.jsx";
 import { amount, fix, when } from "./format.js";
 import { Badge, Trouble } from "./parts.jsx";
-import { atVenue } from "./state.js";
+import { atVenue, hasEnded } from "./state.js";
 import { store, useStore } from "./store.js";
 
 const POLL_MS = 500;
@@ -73,8 +73,11 @@ export function Progress() {
 
 const send = ({ reason, as }) => ask("flatten", { method: "POST", body: { reason: reason || "STOP" }, as });
 
+const Nothing = () => <p>This replay has finished: no process runs, its orders and positions were on paper, and nothing more will happen. There is nothing to stop, to halt or to close. STOP is for a run in progress.</p>;
+
 export function askToStop() {
-  question({
+  if (store.status && hasEnded(store.status)) question({ title: "Nothing to stop", begun: true, after: Nothing, reason: null });
+  else question({
     title: TITLE, children: <Consequence />, confirm: "Stop everything now", danger: true, reason: null,
     run: (given) => send({ ...given, reason: "STOP from the dashboard" }), after: Progress,
   });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,34 @@ from tests.app.web.conftest import Visit
 
 from quantum_trader.app.api.tokens import Role, TokenStore
 from quantum_trader.app.runs.operator_requests import Action
+from quantum_trader.app.runs.replay import run
+from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.runs.status import folder_status
+from quantum_trader.app.settings import DataSettings, RunSettings
+
+STOPS_NS = 1_520_640_000_000_000_000  # ten days after the start
+
+
+@pytest.fixture(scope="session")
+def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a replay that was stopped on its way; nothing may change it."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+
+    def stop(close_ns: int) -> None:
+        if close_ns >= STOPS_NS:
+            raise KeyboardInterrupt
+
+    settings = RunSettings(data=DataSettings(symbols=("BTCUSDT",), start="2018-02-28", end="2018-03-31"))
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, RunOptions(state_dir=folder), pace=stop)
+    return folder
+
+
+@pytest.fixture
+def folder(request: pytest.FixtureRequest, unfinished: Path, tmp_path: Path) -> Path:
+    """A copy of an unfinished run, which its next start goes on with, or of the one that a test names."""
+    source = Path(request.getfixturevalue(request.param)) if hasattr(request, "param") else unfinished
+    return Path(shutil.copytree(source, tmp_path / "run"))
 
 
 def requests(folder: Path) -> list[Action]:
@@ -84,3 +112,28 @@ def test_stop_asks_even_before_the_state_is_known(visit: Visit, folder: Path) ->
     dialog.get_by_role("button", name="Stop everything now").click()
     playwright.expect(dialog.locator(".progress")).to_contain_text("requested")
     assert requests(folder) == [Action.FLATTEN]
+
+
+@pytest.mark.parametrize("folder", ["finished"], indirect=True)
+def test_a_finished_replay_says_that_there_is_nothing_to_stop(visit: Visit, folder: Path) -> None:
+    """STOP explains it and asks for nothing; the overview offers neither halt nor resume, and says why."""
+    visit.open("overview")
+    safety = visit.page.locator("section", has_text="Governor and halts")
+    playwright.expect(safety).to_contain_text("the replay has finished: there is nothing to halt")
+    playwright.expect(safety.get_by_role("button")).to_have_count(0)
+    visit.page.get_by_role("button", name="STOP", exact=True).click()
+    dialog = visit.page.get_by_role("dialog")
+    playwright.expect(dialog).to_contain_text("There is nothing to stop")
+    playwright.expect(dialog.get_by_role("button")).to_have_count(1)
+    dialog.get_by_role("button", name="Close").click()
+    playwright.expect(dialog).to_have_count(0)
+    assert requests(folder) == []
+    assert visit.complaints == []
+
+
+def test_an_unfinished_replay_can_be_halted_and_resumed(visit: Visit) -> None:
+    """The overview offers both: its next start acts on them."""
+    visit.open("overview")
+    safety = visit.page.locator("section", has_text="Governor and halts")
+    playwright.expect(safety.get_by_role("button", name="Halt")).to_be_visible()
+    playwright.expect(safety.get_by_role("button", name="Resume")).to_be_visible()

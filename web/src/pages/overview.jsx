@@ -4,7 +4,7 @@ import { road } from "../api.js";
 import { Chart } from "../chart.jsx";
 import { amount, fix, lackWords, millis, parsed, plus, span, UNKNOWN, when, whole, words } from "../format.js";
 import { Answer, Badge, Card, Facts, Metric, side, Table, Tile, tone } from "../parts.jsx";
-import { ageOf, stateOf } from "../state.js";
+import { ageOf, hasEnded, stateOf } from "../state.js";
 import { askToClose, askToHalt, askToResume } from "../stop.jsx";
 import { isReadOnly, useLoad, useStore } from "../store.js";
 import { address } from "../time.js";
@@ -109,6 +109,7 @@ function StateCard({ status, read_ms }) {
 function sentence(status) {
   if (status.alive) return status.kind === "replay" ? "A replay runs." : "The process is alive.";
   if (status.kind === "nothing") return "Nothing has run in this folder yet.";
+  if (hasEnded(status)) return `The replay has finished, at ${when(status.as_of_ns)} UTC of its market. Everything here can be read; nothing runs that could be stopped.`;
   return status.kind === "replay" ? `The replay has ended; its market time stands at ${when(status.as_of_ns)} UTC.` : "No process runs on this folder.";
 }
 
@@ -262,7 +263,7 @@ function PolicyCard({ beat }) {
 
 function Safety({ status }) {
   return (
-    <Card title="Governor and halts" size="quarter" actions={!isReadOnly() && <><button type="button" class="small" onClick={askToHalt}>Halt</button> <button type="button" class="small" onClick={askToResume}>Resume</button></>}>
+    <Card title="Governor and halts" size="quarter" note={hasEnded(status) ? "the replay has finished: there is nothing to halt" : null} actions={hasEnded(status) || isReadOnly() ? null : <><button type="button" class="small" onClick={askToHalt}>Halt</button> <button type="button" class="small" onClick={askToResume}>Resume</button></>}>
       <p class="lead"><Badge tone={status.governor === "NORMAL" ? "good" : "warn"}>{status.governor ?? "not known"}</Badge> {status.entries_halted ? `No new position: ${status.entries_halted}` : "No halt keeps new positions from being opened."}</p>
       <Halts halts={status.halts} />
     </Card>

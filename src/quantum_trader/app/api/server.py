@@ -94,8 +94,8 @@ def serve(folder: Path, settings: ServeSettings, ready: Callable[[str], None]) -
     """
     check_exposure(settings.access, TokenStore(folder), without_tls=settings.without_tls)
     config = uvicorn.Config(
-        app_of(folder, settings.access), host=settings.access.host, port=settings.access.port, log_level="warning",
-        access_log=False, server_header=False, date_header=False, timeout_keep_alive=_KEEP_ALIVE_S,
+        app_of(folder.absolute(), settings.access), host=settings.access.host, port=settings.access.port,
+        log_level="warning", access_log=False, server_header=False, date_header=False, timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_ENDS_S, proxy_headers=False, http=DeadlineProtocol, ws="websockets-sansio",
         ws_max_size=1 << 16, ws_per_message_deflate=False,  # a message would be compressed for each listener anew
         ssl_certfile=settings.tls_cert, ssl_keyfile=settings.tls_key, lifespan="off",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -77,18 +78,17 @@ def compare_command(
     if html is not None and (html.is_dir() or not html.resolve().parent.is_dir()):
         raise ConfigError(f"--html {html}: must be a file in a folder that exists")
     names = [name.strip() for name in profiles.split(",") if name.strip()]
-    made = [
-        settings_from(config, shared_flags(
-            data, bars, symbols, first, last, names[0] if names else None, equity, policy_flags(mode)
-        ) | model_flags(model) | gate_flags(gates)).settings
-        for mode in ("observe", "enforce")
-    ]
+    flags = shared_flags(data, bars, symbols, first, last, None, equity, {}) | model_flags(model) | gate_flags(gates)
+    observed, enforced = compared_settings(config, flags, names)
     hours = resume_hours(resume)
     if volatility is not None and not 0.1 <= volatility <= 500.0:
         raise ConfigError(f"--volatility {volatility:g}: must be 0.1 to 500 percent a year")
     if not 0 <= jobs <= 256:
         raise ConfigError(f"--jobs {jobs}: must be 0 to 256")
-    _run(made[0], made[1], names, hours, volatility, jobs or os.cpu_count() or 1, html, trials, as_json)
+    compare_settings(
+        observed, enforced, names, hours=hours, volatility=volatility, jobs=jobs, page=html, trials=trials,
+        as_json=as_json,
+    )
 
 
 def resume_hours(text: str) -> float:
@@ -104,11 +104,23 @@ def resume_hours(text: str) -> float:
     return hours
 
 
-def _run(
-    observed: RunSettings, enforced: RunSettings, names: list[str], hours: float, volatility: float | None, jobs: int,
-    html: Path | None, trials: Path | None, as_json: bool,
+def compared_settings(
+    config: Path | None, flags: Mapping[str, tuple[Any, str]], names: Sequence[str]
+) -> tuple[RunSettings, RunSettings]:
+    """The settings under a policy that observes, and under one that enforces; the first of *names* is the profile."""
+    profile = {"policy.profile": (names[0] if names else None, "--profiles")}
+    observed, enforced = (
+        settings_from(config, {**flags, **profile, **policy_flags(mode)}).settings for mode in ("observe", "enforce")
+    )
+    return observed, enforced
+
+
+def compare_settings(
+    observed: RunSettings, enforced: RunSettings, names: Sequence[str], *, hours: float = 0.0,
+    volatility: float | None = None, jobs: int = 0, page: Path | None = None, trials: Path | None = None,
+    as_json: bool = False,
 ) -> None:
-    """Compare with progress on standard error, write the page, print."""
+    """Compare with progress on standard error, write the *page*, print; *jobs* threads, 0: one for each processor."""
     from rich.console import Console
 
     from quantum_trader.app.cli.run import write_result
@@ -119,18 +131,19 @@ def _run(
 
     open_trials(trials).check_writable()
     started = time.perf_counter()
+    jobs = jobs or os.cpu_count() or 1
     found = _compared(observed, enforced, names, hours, volatility, jobs, as_json)
     record_quietly(lambda: compared_trials(found, observed, enforced), trials, COMPARE, _warn)
     content = comparison_document(found, enforced.effective())
     timing = {"wall_s": round(time.perf_counter() - started, 3), "jobs": jobs}
-    if html is not None:
-        write_result(html, comparison_page(content | {"run": timing}).encode())
+    if page is not None:
+        write_result(page, comparison_page(content | {"run": timing}).encode())
     if as_json:
         whole = {key: value for key, value in content.items() if key not in DRAWN} | {"run": timing}
         typer.echo(msgspec.json.format(msgspec.json.encode(whole)).decode())
         return
     Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(comparison_view(content))
-    typer.echo(f"compared in {timing['wall_s']:.1f} s" + (f"; page in {html}" if html is not None else ""))
+    typer.echo(f"compared in {timing['wall_s']:.1f} s" + (f"; page in {page}" if page is not None else ""))
 
 
 def _warn(line: str) -> None:
@@ -138,8 +151,8 @@ def _warn(line: str) -> None:
 
 
 def _compared(
-    observed: RunSettings, enforced: RunSettings, names: list[str], hours: float, volatility: float | None, jobs: int,
-    quiet: bool,
+    observed: RunSettings, enforced: RunSettings, names: Sequence[str], hours: float, volatility: float | None,
+    jobs: int, quiet: bool,
 ) -> Comparison:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

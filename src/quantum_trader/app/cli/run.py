@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -30,7 +32,6 @@ from quantum_trader.app.cli.options import (
     PilotOption,
     PolicyOption,
     ProfileOption,
-    ServeOption,
     SwitchOption,
     SymbolsOption,
     ToOption,
@@ -70,7 +71,21 @@ RecordsOption = Annotated[
 ]
 
 
-ExitOption = Annotated[bool, typer.Option("--exit", help="End with the recording, as a replay always does.")]
+RunServeOption = Annotated[
+    int | None,
+    typer.Option("--serve", metavar="PORT", min=1, max=65535, help="Serve the dashboard on this loopback port, or the "
+                 "next free one, in a process of its own. In a terminal it is opened in a browser where there is a "
+                 "display, and served until Ctrl-C; in a pipe and where CI is set it ends with the run."),
+]
+ExitOption = Annotated[
+    bool, typer.Option("--exit", help="End with the recording: --serve serves no longer, and opens no browser.")
+]
+NoBrowserOption = Annotated[bool, typer.Option("--no-browser", help="With --serve: open no browser.")]
+CompareOption = Annotated[
+    Path | None,
+    typer.Option("--compare", metavar="FILE", help="Afterwards compare with holding and with each profile enforced, as "
+                 "`compare` does with these bars, models and gates; write that as an HTML page here."),
+]
 ReportOption = Annotated[
     Path | None, typer.Option("--report", metavar="FILE", help="Write the HTML report here too.")
 ]
@@ -114,8 +129,10 @@ def run_command(
     gates: GatesOption = None,
     switches: SwitchOption = None,
     trials: TrialsOption = None,
-    serve: ServeOption = None,
+    serve: RunServeOption = None,
+    no_browser: NoBrowserOption = False,
     notify: NotifyOption = None,
+    compare: CompareOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Replay a recording through market, signals, policy, risk guard and paper venue, and report the result.
@@ -123,14 +140,15 @@ def run_command(
     Without options: the bundled bars (BTC ETH EOS LTC XRP, 2017 to 2019), profile SAFE, --policy observe.
     """
     wanted = policy_flags(policy, no_policy, mode)
-    flags = shared_flags(data, bars, symbols, first, last, profile, equity, wanted)
-    flags |= model_flags(model, pilot) | gate_flags(gates)
+    shared = shared_flags(data, bars, symbols, first, last, profile, equity, {})
+    flags = shared | wanted | model_flags(model, pilot) | gate_flags(gates)
     if ungated:
         flags["engine.ungated"] = (True, "--ungated")
     loaded, pace = settings_from(config, flags), pace_for(speed)
-    _check_outputs(state, report, records)
+    _check_outputs(state, report, records, compare)
     if venue not in ("paper", "local"):
         raise ConfigError(f"--venue {venue!r}: use paper or local; `quantum-trader live` trades on Binance")
+    compared = _comparison_of(config, shared | model_flags(model) | gate_flags(gates), compare, trials, as_json)
     from quantum_trader.app.runs.intent_file import read_intents
     from quantum_trader.app.runs.results import RunOptions
     from quantum_trader.app.runs.scheduled_models import scheduled_models
@@ -139,13 +157,43 @@ def run_command(
     options = RunOptions(
         state_dir=state, records=records, intents=recorded, switches=scheduled_models(switches or ())
     )
-    if serve is not None and state is None:
+    start_notifications(state, notify)
+    with _dashboard(state, serve, end, no_browser):
+        _run(loaded.settings, options, report, pace, as_json, venue == "local", trials)
+        compared()
+
+
+@contextmanager
+def _dashboard(state: Path | None, port: int | None, ends: bool, no_browser: bool) -> Iterator[None]:
+    """Serve *state* on *port* in the block and, in a terminal, until Ctrl-C after it; nothing where *port* is None."""
+    if port is not None and state is None:
         raise ConfigError("--serve: needs --state DIR, the folder that is served")
+    from quantum_trader.app.cli.dashboard import keep_serving, opener_for, stays
     from quantum_trader.app.runs.serving import served
 
-    start_notifications(state, notify)
-    with served(state or Path(), serve, lambda line: typer.echo(line, err=True)):
-        _run(loaded.settings, options, report, pace, as_json, venue == "local", trials)
+    stays_open = stays(ends, sys.stdout.isatty(), os.environ)
+    with served(
+        state or Path(), port, lambda line: typer.echo(line, err=True), moves=True,
+        answers=opener_for(stays_open, no_browser),
+    ) as server:
+        yield
+        if server is not None and stays_open:
+            keep_serving(server)
+
+
+def _comparison_of(
+    config: Path | None, flags: dict[str, tuple[Any, str]], page: Path | None, trials: Path | None, as_json: bool
+) -> Callable[[], None]:
+    """What compares after the run, with *page* as its page; without, nothing. Its settings are checked now."""
+    if page is None:
+        return lambda: None
+    if as_json:
+        raise ConfigError("--compare prints a table and --json one document: give one of them")
+    from quantum_trader.app.cli.compare import compare_settings, compared_settings
+    from quantum_trader.app.runs.comparison import PROFILES
+
+    pair = compared_settings(config, flags, PROFILES)
+    return lambda: compare_settings(*pair, PROFILES, page=page, trials=trials)
 
 
 def _run(
@@ -299,11 +347,13 @@ def _stats(
     )
 
 
-def _check_outputs(state: Path | None, report: Path | None, records: Path | None) -> None:
+def _check_outputs(
+    state: Path | None, report: Path | None, records: Path | None, compare: Path | None = None
+) -> None:
     """Raise ConfigError before the run when an output could not be written after it."""
     if state is not None and records is not None:
         raise ConfigError(f"--records {records}: a run with --state keeps its records there, in {state}/records.jsonl")
-    for flag, path in (("--report", report), ("--records", records)):
+    for flag, path in (("--report", report), ("--records", records), ("--compare", compare)):
         if path is not None and (path.is_dir() or not path.resolve().parent.is_dir()):
             raise ConfigError(f"{flag} {path}: must be a file in a folder that exists")
 

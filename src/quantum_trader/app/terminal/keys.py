@@ -33,6 +33,7 @@ _SEQUENCE: Final = re.compile(rb"\x1b[\[O]([\d;]*)([A-Za-z~])")
 _UNFINISHED: Final = re.compile(rb"\x1b(?:[\[O][\d;]*)?$")
 _READ: Final = 64
 _REST_S: Final = 0.05  # a sequence that comes in parts is whole after so long
+_CONTROL_KEYS: Final = 6  # where termios keeps the keys that send signals
 
 
 def keys_in(raw: bytes) -> list[str]:
@@ -55,15 +56,24 @@ def keys_in(raw: bytes) -> list[str]:
 
 
 class TerminalKeys:
-    """The keys of the terminal *descriptor*, as a context: inside it keys come at once and are not shown."""
+    """The keys of the terminal *descriptor*, as a context: inside it keys come at once and are not shown.
 
-    def __init__(self, descriptor: int) -> None:
+    With *takes_interrupt* Ctrl-C is such a key too, and no signal: the program that has started this one, such as make,
+    gets none and takes its exit status.
+    """
+
+    def __init__(self, descriptor: int, *, takes_interrupt: bool = False) -> None:
         self._descriptor = descriptor
+        self._takes_interrupt = takes_interrupt
         self._before: list[Any] = []
 
     def __enter__(self) -> TerminalKeys:
         self._before = termios.tcgetattr(self._descriptor)
         tty.setcbreak(self._descriptor)
+        if self._takes_interrupt:
+            changed = termios.tcgetattr(self._descriptor)
+            changed[_CONTROL_KEYS][termios.VINTR] = bytes([os.fpathconf(self._descriptor, "PC_VDISABLE")])
+            termios.tcsetattr(self._descriptor, termios.TCSADRAIN, changed)
         return self
 
     def __exit__(
