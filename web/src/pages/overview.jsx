@@ -3,9 +3,9 @@ import { useMemo, useState } from "preact/hooks";
 import { road } from "../api.js";
 import { Chart } from "../chart.jsx";
 import { amount, fix, millis, parsed, plus, span, UNKNOWN, when, whole, words } from "../format.js";
-import { Answer, Badge, Card, Facts, side, Table, Tile, tone } from "../parts.jsx";
+import { Answer, Badge, Card, Facts, Field, side, Table, Tile, tone } from "../parts.jsx";
 import { ageOf, stateOf } from "../state.js";
-import { askToClose, askToHalt, askToResume } from "../stop.jsx";
+import { askToClose, askToHalt, askToLock, askToResume, askToUnlock } from "../stop.jsx";
 import { useLoad, useStore } from "../store.js";
 
 export function Overview({ theme }) {
@@ -229,8 +229,29 @@ function Safety({ status }) {
       <Table label="Halts in force" rows={status.halts} empty="No halt is in force." columns={[
         { name: "Halt", cell: (one) => <b>{words(one.kind)}</b> }, { name: "Why", cell: (one) => one.reason },
         { name: "Since (UTC)", cell: (one) => when(one.since_ns) }, { name: "How it ends", cell: (one) => one.exit_path || UNKNOWN },
+        ...(locked(status).length ? [{ name: "Action", cell: (one) => one.kind.startsWith(LOCK) && <button type="button" class="small" aria-label={`Unlock ${one.kind.slice(LOCK.length)}`} onClick={() => askToUnlock(one.kind.slice(LOCK.length))}>Unlock</button> }] : []),
       ]} />
+      <LockForm symbols={symbolsOf(status)} />
     </Card>
+  );
+}
+
+const LOCK = "lock "; // a halt of one symbol is of the kind "lock BTCUSDT"
+const HOURS = [[1, "1 hour"], [4, "4 hours"], [24, "1 day"], [168, "7 days"]];
+const locked = (status) => status.halts.filter((one) => one.kind.startsWith(LOCK));
+const symbolsOf = (status) => [...new Set([...(status.models?.models ?? []).flatMap((one) => one.symbols), ...status.positions.filter((one) => one.traded).map((one) => one.symbol)])].sort();
+
+function LockForm({ symbols }) {
+  const [picked, pick] = useState("");
+  const [hours, setHours] = useState(HOURS[0][0]);
+  const symbol = symbols.includes(picked) ? picked : symbols[0];
+  if (!symbol) return null;
+  return (
+    <form class="filters" aria-label="Lock a symbol" onSubmit={(event) => { event.preventDefault(); askToLock(symbol, hours, HOURS.find(([one]) => one === hours)[1]); }}>
+      <Field label="Open nothing in"><select value={symbol} onChange={(event) => pick(event.target.value)}>{symbols.map((one) => <option key={one}>{one}</option>)}</select></Field>
+      <Field label="For"><select value={hours} onChange={(event) => setHours(Number(event.target.value))}>{HOURS.map(([one, text]) => <option key={one} value={one}>{text}</option>)}</select></Field>
+      <button type="submit">Lock …</button>
+    </form>
   );
 }
 
@@ -252,7 +273,7 @@ function reasons(status) {
 }
 
 function Idle({ status }) {
-  const symbols = [...new Set((status.models?.models ?? []).flatMap((one) => one.symbols))].sort();
+  const symbols = symbolsOf(status);
   const [symbol, setSymbol] = useState("");
   const at = millis(status.equity_ns || status.as_of_ns);
   const path = symbol && Number.isFinite(at) ? road("why-not", { symbol, at: new Date(Math.floor(at / 1000) * 1000).toISOString() }) : null;
