@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 pytest.importorskip("playwright", reason="needs the Python package playwright")
 from playwright import sync_api as playwright
-from tests.app.api.live_world import LiveWorld, until
+from tests.app.api.live_world import LiveWorld, ask, until
 from tests.app.web.conftest import PLACES, SIZES, Visit
 from tests.app.web.steering import HELD, make, make_trading, stop
 
@@ -71,6 +73,17 @@ def recorded(world: LiveWorld, why: str) -> list[tuple[str, str]]:
     return [(one["action"], one["actor"]) for one in rows if one["reason"] == why]
 
 
+def gates_taken(world: LiveWorld) -> list[dict[str, Any]]:
+    """Who changed the gates, why, and what is enforced since, as the process recorded it."""
+    query = "select payload from events where kind = 'gates.changed' order by ts_ns, seq"
+    found = ask(world.port, "/api/v1/journal/sql", {"query": query})[1]["rows"]
+    rows = [json.loads(one["payload"])["data"] for one in found]
+    return [
+        {"actor": one["change"]["actor"], "reason": one["change"]["reason"], "enforced": one["in_force"]["enforced"]}
+        for one in rows
+    ]
+
+
 def shown(visit: Visit, place: str, *texts: str) -> None:
     """A row of a table of *place* holds every one of *texts*."""
     visit.open(place)
@@ -85,7 +98,7 @@ def test_a_person_halts_resumes_locks_and_closes_one_position(world: LiveWorld, 
     make_trading(world)
     wide.open("overview")
     done(wide, "Halt", "Halt", "drill of a halt")
-    playwright.expect(wide.page.locator("main")).to_contain_text("No new position: drill of a halt")
+    playwright.expect(wide.page.locator("main")).to_contain_text("No new position: halted: drill of a halt (drill over the API)")
     assert world.get("halts")["entries_halted"]
     done(wide, "Resume", "Resume", "drill of a resume")
     playwright.expect(wide.page.locator("main")).to_contain_text("No halt keeps new positions from being opened")
@@ -114,27 +127,24 @@ def test_a_person_halts_resumes_locks_and_closes_one_position(world: LiveWorld, 
     assert wide.complaints == []
 
 
-def test_an_owner_promotes_a_part_of_the_policy_and_rolls_it_back(world: LiveWorld, wide: Visit) -> None:
-    """The token of a trader is refused with the reason; the process takes the owner's change, and the page shows it."""
+def test_an_owner_promotes_a_gate_and_rolls_it_back(world: LiveWorld, wide: Visit) -> None:
+    """The token of a trader is refused with the reason; the process takes the owner's changes, on record."""
     owner = TokenStore(world.state).new("boss", Role.OWNER, time.time_ns())[1]
     wide.open("policy")
-    dialog = answer(wide, "Force … signal_filter", "Enforce it", "drill of a promotion")
+    dialog = answer(wide, "Force … spread", "Enforce it", "drill of a promotion")
     playwright.expect(dialog.get_by_role("alert")).to_contain_text("'drill' is of a trader, and this needs a owner")
-    assert world.get("rollout")["enforced"] == []
+    assert gates_taken(world) == []
     dialog.get_by_label("Token of an owner").fill(owner)
     dialog.get_by_role("button", name="Enforce it").click()
     playwright.expect(dialog.get_by_role("status")).to_be_visible()
     dialog.get_by_role("button", name="Close").click()
-    done(wide, "Observe signal_filter", "Only observe it", "drill of a rollback")
-    rows = until("both on record", lambda: (found := [
-        (one["actor"], one["reason"]) for one in world.get("rollout/history?limit=10")["rows"]
-        if "drill of" in str(one["reason"])
-    ]) and len(found) == 2 and found)
-    assert rows == [("boss over the API", "drill of a rollback"), ("boss over the API", "drill of a promotion")]
-    wide.open("policy")
-    wide.page.get_by_role("button", name="Rollout", exact=True).click()
-    playwright.expect(wide.page.locator("tbody tr", has_text="drill of a promotion")).to_contain_text("boss over")
-    shown(wide, "settings", "boss", "owner", "/rollout/signal_filter", "drill of a promotion", "done")
+    promoted = {"actor": "boss over the API", "reason": "drill of a promotion", "enforced": ["spread"]}
+    until("the process has taken it", lambda: gates_taken(world) == [promoted])
+    done(wide, "Observe spread", "Only observe it", "drill of a rollback")
+    rolled_back = {"actor": "boss over the API", "reason": "drill of a rollback", "enforced": []}
+    until("the process has taken it back", lambda: gates_taken(world) == [promoted, rolled_back])
+    shown(wide, "settings", "boss", "owner", "/gates/spread", "drill of a promotion", "done")
+    shown(wide, "settings", "boss", "owner", "/gates/spread", "drill of a rollback", "done")
 
 
 def test_no_token_a_revoked_one_and_one_of_a_viewer_change_nothing(world: LiveWorld, wide: Visit) -> None:
@@ -166,6 +176,16 @@ def test_no_token_a_revoked_one_and_one_of_a_viewer_change_nothing(world: LiveWo
     assert world.get("halts")["halts"] == []
     assert world.get("changes?limit=1000")["changes"] == before
     assert len([one for one in wide.complaints if "401" in one]) < 10  # it does not ask on with a token that is refused
+
+
+def test_what_a_model_lacks_is_said_in_words(world: LiveWorld, wide: Visit) -> None:
+    """Bars that it has, of those that it needs: on the overview and with the models."""
+    lacks = world.get("status")["models"]["models"][0]["lacks"]
+    assert lacks
+    words = f"{lacks[0]['bars']} of {lacks[0]['needed']} bars of {lacks[0]['interval']}"
+    for place in ("overview", "models"):
+        wide.open(place)
+        playwright.expect(wide.page.locator("main")).to_contain_text(words)
 
 
 def test_stop_is_the_same_on_every_page_at_both_sizes(world: LiveWorld, sized: dict[int, Visit]) -> None:

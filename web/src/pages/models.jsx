@@ -4,6 +4,7 @@ import { ask, road } from "../api.js";
 import { question } from "../dialog.jsx";
 import { amount, fix, parsed, plain, UNKNOWN, when, whole, words } from "../format.js";
 import { Answer, Badge, Card, Facts, Field, Pager, Table } from "../parts.jsx";
+import { lackWords } from "../state.js";
 import { useLoad, useStore } from "../store.js";
 
 export function Models() {
@@ -33,7 +34,7 @@ function InForce({ data }) {
       {refused && <p class="trouble">Refused at {when(refused.ts_ns)} UTC: {refused.reason || plain(refused.names)}</p>}
       <Table label="Models" rows={state?.models ?? []} keyOf={(row) => row.name} empty="The state of the models is not known." columns={[
         { name: "Model", cell: (row) => <b>{row.name}</b> },
-        { name: "State", cell: (row) => (row.lacks.length ? <><Badge tone="warn">lacks</Badge> {row.lacks.join(", ")}</> : <Badge tone="good">ready</Badge>) },
+        { name: "State", cell: (row) => (row.lacks.length ? <><Badge tone="warn">lacks</Badge> {lackWords(row)}</> : <Badge tone="good">ready</Badge>) },
         ...(same ? [] : [{ name: "Symbols", cell: (row) => row.symbols.join(", ") }]), { name: "Id", cell: (row) => <code title={ids[row.name]}>{(ids[row.name] ?? "").slice(0, 12) || UNKNOWN}</code> },
       ]} />
       {state && (

@@ -4,7 +4,7 @@ import { road } from "../api.js";
 import { Chart } from "../chart.jsx";
 import { amount, fix, millis, parsed, plus, span, UNKNOWN, when, whole, words } from "../format.js";
 import { Answer, Badge, Card, Facts, Field, side, Table, Tile, tone } from "../parts.jsx";
-import { ageOf, stateOf } from "../state.js";
+import { ageOf, lackWords, stateOf } from "../state.js";
 import { askToClose, askToHalt, askToLock, askToResume, askToUnlock } from "../stop.jsx";
 import { useLoad, useStore } from "../store.js";
 
@@ -264,7 +264,7 @@ function reasons(status) {
   const models = status.models;
   if (models) {
     if (models.failed_ns) found.push(`The models failed at ${when(models.failed_ns)} UTC.`);
-    for (const one of models.models) if (one.lacks.length) found.push(`Model ${one.name} lacks ${one.lacks.join(", ")}.`);
+    for (const one of models.models) if (one.lacks.length) found.push(`Model ${one.name} has ${lackWords(one)}.`);
     if (models.silence) found.push(`No signal since ${when(models.last_signal_ns)} UTC: ${models.silence}.`);
     const small = models.least_equity.filter(([, least]) => models.equity && least > models.equity).map(([symbol]) => symbol);
     if (small.length) found.push(`The equity is too small for ${small.join(", ")}.`);
