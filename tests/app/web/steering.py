@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from playwright import sync_api as playwright
@@ -11,6 +12,7 @@ from tests.app.api.live_world import LiveWorld, until
 from tests.app.web.conftest import Visit
 
 HELD: Final = {"BTCUSDT": 0.5, "ETHUSDT": 2.0}
+TURNS: Final = tuple({symbol: qty} for symbol, qty in HELD.items())  # ten trades that end at a loss bar a symbol
 ENDS_MS: Final = 90_000
 STOPS: Final = {"BTCUSDT": 5_000.0, "ETHUSDT": 500.0}  # far below the market
 WHAT_HAPPENS: Final = {  # what the question says, by the state of the process
@@ -19,39 +21,39 @@ WHAT_HAPPENS: Final = {  # what the question says, by the state of the process
 }
 
 
-def make_trading(world: LiveWorld) -> None:
-    """Have a process that trades, and holds :data:`HELD`."""
+def make_trading(world: LiveWorld, wanted: Mapping[str, float] = HELD) -> None:
+    """Have a process that trades, and holds *wanted*."""
     if world.process.poll() is not None:
         world.start()
     if world.get("halts")["entries_halted"]:
         assert world.post("resume", reason="the next test")[0] == 200
         until("resumed", lambda: not world.get("halts")["entries_halted"])
-    for symbol, qty in HELD.items():
+    for symbol, qty in wanted.items():
         if symbol not in world.held():
             world.open(symbol, qty)
-    until("the positions and their stops", lambda: _holds_all(world))
+    until("the positions and their stops", lambda: _holds_all(world, wanted))
 
 
-def _holds_all(world: LiveWorld) -> bool:
-    return set(world.held()) == set(HELD) and world.resting() >= len(HELD)
+def _holds_all(world: LiveWorld, wanted: Mapping[str, float]) -> bool:
+    return set(world.held()) == set(wanted) and world.resting() >= len(wanted)
 
 
-def make(world: LiveWorld, process: str) -> None:
-    """Have a process that is alive, hung or dead, and :data:`HELD` with stops at the venue.
+def make(world: LiveWorld, process: str, wanted: Mapping[str, float] = HELD) -> None:
+    """Have a process that is alive, hung or dead, and *wanted* with stops at the venue.
 
     Of a process that is dead already, they are placed at the venue by hand: to STOP it is the same.
     """
     if process == "dead" and world.process.poll() is not None:
-        for symbol, qty in HELD.items():
+        for symbol, qty in wanted.items():
             world.place_outside(symbol, qty, STOPS[symbol])
     else:
-        make_trading(world)
+        make_trading(world, wanted)
     if process == "hung":
         world.process.send_signal(signal.SIGSTOP)
     elif process == "dead" and world.process.poll() is None:
         world.process.kill()
         world.process.wait()
-    assert _holds_all(world)
+    assert _holds_all(world, wanted)
 
 
 def stop(visit: Visit, world: LiveWorld, process: str) -> float:

@@ -13,15 +13,15 @@ pytest.importorskip("playwright", reason="needs the Python package playwright")
 from playwright import sync_api as playwright
 from tests.app.api.live_world import LiveWorld
 from tests.app.web.conftest import PLACES, SIZES, Visit
-from tests.app.web.steering import make, stop
+from tests.app.web.steering import TURNS, make, stop
 
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture(scope="module")
-def world(browser: playwright.Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveWorld]:
+@pytest.fixture
+def world(browser: playwright.Browser, tmp_path: Path) -> Iterator[LiveWorld]:
     """A live process at the local venue; first of all a browser, without which nothing is to be seen here."""
-    with LiveWorld(tmp_path_factory.mktemp("drill")) as made:
+    with LiveWorld(tmp_path) as made:
         yield made
 
 
@@ -35,8 +35,8 @@ def test_stop_on_every_page_closes_everything(
     context = browser.new_context(viewport={"width": size[0], "height": size[1]})
     visit, took = Visit(context.new_page(), f"http://127.0.0.1:{world.port}"), {}
     visit.hold(world.token)
-    for place in PLACES:
-        make(world, process)
+    for number, place in enumerate(PLACES):
+        make(world, process, TURNS[number % len(TURNS)])
         began = time.monotonic()
         visit.load(place)
         loaded = time.monotonic() - began
