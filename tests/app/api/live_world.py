@@ -178,8 +178,8 @@ class LiveWorld:
         """What the venue holds."""
         return {one.symbol: one.qty for one in self.venue.exchange.paper.positions()}
 
-    def open(self, symbol: str, qty: float) -> None:
-        """Have the process open a position."""
+    def open(self, symbol: str, qty: float, patience_s: float = PATIENCE_S) -> None:
+        """Have the process open a position; AssertionError where it has not within *patience_s*."""
         now_ns = time.time_ns()
         request_intent(self.state, IntentRequest(
             intent_id=f"PERSON-{now_ns}", symbol=symbol, side=Side.LONG, qty=qty, stop_price=0.0, leverage=2.0,
@@ -187,7 +187,7 @@ class LiveWorld:
         ))
         until(f"a position in {symbol}", lambda: any(
             one["symbol"] == symbol for one in self.get("positions")["positions"]
-        ))
+        ), patience_s)
 
     def resting(self) -> int:
         """How many orders rest at the venue, stops too."""
