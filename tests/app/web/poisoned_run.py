@@ -31,7 +31,7 @@ def poisoned(value: Any, name: str = "") -> Any:
         return {ATTACK if key in _SYMBOLS else key: poisoned(one, key) for key, one in value.items()}
     if isinstance(value, list):
         return [poisoned(one, name) for one in value]
-    return ATTACK if value in _SYMBOLS or isinstance(value, str) and name in _TEXTS else value
+    return ATTACK if value in _SYMBOLS or (isinstance(value, str) and name in _TEXTS) else value
 
 
 def poison(finished: Path, folder: Path) -> None:

@@ -18,7 +18,8 @@ ENDS_MS: Final = 90_000
 TRIES: Final = 6
 STOPS: Final = {"BTCUSDT": 5_000.0, "ETHUSDT": 500.0}  # far below the market
 WHAT_HAPPENS: Final = {  # what the question says, by the state of the process
-    "alive": "The process is asked to close every position", "hung": "it is killed and everything is closed at the venue",
+    "alive": "The process is asked to close every position",
+    "hung": "it is killed and everything is closed at the venue",
     "dead": "No process runs. This server closes every position at the venue",
 }
 
@@ -36,7 +37,7 @@ def make_trading(world: LiveWorld, wanted: Mapping[str, float] = HELD) -> None:
 
 
 def _open(world: LiveWorld, symbol: str, qty: float) -> None:
-    """Open a position; again where the process refused it, as it does while its prices are old on a slow machine."""
+    """Open a position; again where the process refused it, as it does after a start until the first bar has come."""
     for _ in range(TRIES):
         if symbol in world.held():
             return
@@ -87,3 +88,8 @@ def stop(visit: Visit, world: LiveWorld, process: str) -> float:
     dialog.get_by_role("button", name="Close").click()
     playwright.expect(dialog).to_have_count(0)
     return took
+
+
+def unexpected(visit: Visit) -> list[str]:
+    """What the console said but that a decision which this run does not have is answered with 400 and 404."""
+    return [one for one in visit.complaints if "status of 400" not in one and "status of 404" not in one]

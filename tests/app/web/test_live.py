@@ -15,7 +15,7 @@ pytest.importorskip("playwright", reason="needs the Python package playwright")
 from playwright import sync_api as playwright
 from tests.app.api.live_world import LiveWorld, ask, until
 from tests.app.web.conftest import PLACES, SIZES, Visit
-from tests.app.web.steering import HELD, make, make_trading, stop
+from tests.app.web.steering import HELD, make, make_trading, stop, unexpected
 
 from quantum_trader.app.api.tokens import Role, TokenStore
 
@@ -98,7 +98,7 @@ def test_a_person_halts_resumes_locks_and_closes_one_position(world: LiveWorld, 
     make_trading(world)
     wide.open("overview")
     done(wide, "Halt", "Halt", "drill of a halt")
-    playwright.expect(wide.page.locator("main")).to_contain_text("No new position: halted: drill of a halt (drill over the API)")
+    playwright.expect(wide.page.locator("main")).to_contain_text("halted: drill of a halt (drill over the API)")
     assert world.get("halts")["entries_halted"]
     done(wide, "Resume", "Resume", "drill of a resume")
     playwright.expect(wide.page.locator("main")).to_contain_text("No halt keeps new positions from being opened")
@@ -226,4 +226,4 @@ def test_a_sample_of_the_stop_drill(
     first = world.get("changes")["changes"][0]
     assert (first["name"], first["role"], first["reason"]) == ("drill", "trader", "STOP from the dashboard")
     shown(sized[1440], "settings", "/flatten", "drill", "STOP from the dashboard", "done")
-    assert [one for visit in sized.values() for one in visit.complaints if "404" not in one] == []
+    assert [one for visit in sized.values() for one in unexpected(visit)] == []

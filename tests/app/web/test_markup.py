@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,7 +48,7 @@ def folder(finished: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def poisoned_visit(visit: Visit, folder: Path) -> Iterator[Visit]:
+def poisoned_visit(visit: Visit, folder: Path) -> Visit:
     """A visit of it, after an operator whose note is markup too asked for a halt."""
     visit.hold(TokenStore(folder).new("phone", Role.TRADER, 1)[1])
     visit.open("overview")
@@ -58,7 +57,7 @@ def poisoned_visit(visit: Visit, folder: Path) -> Iterator[Visit]:
     dialog.get_by_label("Why (it is recorded)").fill(ATTACK)
     dialog.get_by_role("button", name="Halt", exact=True).click()
     playwright.expect(dialog.get_by_role("status")).to_be_visible()
-    yield visit
+    return visit
 
 
 def test_markup_of_data_is_text_on_every_page(poisoned_visit: Visit) -> None:

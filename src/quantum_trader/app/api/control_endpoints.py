@@ -54,7 +54,7 @@ class StopOrder(WithReason, frozen=True, kw_only=True):
     deadline_s: Annotated[float, msgspec.Meta(ge=5.0, le=3600.0)] = DEADLINE_S
 
 
-class LockOrder(WithReason, frozen=True, kw_only=True):
+class SymbolLockOrder(WithReason, frozen=True, kw_only=True):
     """No entries into one symbol until a time (UTC), such as ``2030-03-30T16:00:00Z``."""
 
     until: Annotated[str, msgspec.Meta(max_length=60)]
@@ -161,12 +161,26 @@ class Control:
             ),
             self._change(
                 "symbols/{symbol}/lock", "Keep entries out of one symbol until a time; positions are still closed.",
-                Requested, self._lock, LockOrder, {**why, "until": "2030-03-30T16:00:00Z"}, {**done, "action": "lock"},
+                Requested, self._lock, SymbolLockOrder, {**why, "until": "2030-03-30T16:00:00Z"},
+                {**done, "action": "lock"},
             ),
             self._change(
                 "symbols/{symbol}/unlock", "End the lock of one symbol.", Requested, self._unlock, WithReason, why,
                 {**done, "action": "unlock"},
             ),
+            *self._settings(),
+            Endpoint(
+                path=f"{V1}/changes", summary="Who changed what over the API, when, why, and what came of it.",
+                tag="control", answers=Changes, query=ChangesQuery,
+                run=lambda call: Changes(changes=self.log.last(call.query.limit)),
+                example={"changes": [{"name": "phone", "action": f"POST {V1}/halt", "outcome": DONE}]},
+            ),
+        ]
+
+    def _settings(self) -> list[Endpoint]:
+        """The roads of an owner: gates, policy, pilot."""
+        why = {"reason": "exchange announces maintenance"}
+        return [
             self._change(
                 "gates", "Change limits, mode or targets of the gates.", dict[str, Any], self._gates, GatesOrder,
                 {**why, "values": {"scalp.max_spread_bps": "4"}}, {"revision": 2}, Role.OWNER, "PUT",
@@ -183,12 +197,6 @@ class Control:
             self._change(
                 "pilot", "Change what the pilot may do.", dict[str, Any], self._pilot, PilotOrder,
                 {**why, "mode": "SHADOW"}, {"version": 3, "mode_in_force": "SHADOW"}, Role.OWNER, "PUT",
-            ),
-            Endpoint(
-                path=f"{V1}/changes", summary="Who changed what over the API, when, why, and what came of it.",
-                tag="control", answers=Changes, query=ChangesQuery,
-                run=lambda call: Changes(changes=self.log.last(call.query.limit)),
-                example={"changes": [{"name": "phone", "action": f"POST {V1}/halt", "outcome": DONE}]},
             ),
         ]
 
