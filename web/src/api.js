@@ -1,6 +1,7 @@
 // Asks the API. The token stays in this tab: sessionStorage, or memory where that is closed.
 const TOKEN = "quantum-trader-token";
 let kept = null;
+let refused = null; // what the server said of the token that was kept last
 
 export function token() {
   if (kept === null) {
@@ -13,8 +14,12 @@ export function token() {
   return kept;
 }
 
+/** Why the server did not know the token that was kept last; null where it did, or there was none. */
+export const refusal = () => refused;
+
 export function setToken(text) {
   kept = text.trim();
+  refused = null;
   try {
     if (kept) sessionStorage.setItem(TOKEN, kept);
     else sessionStorage.removeItem(TOKEN);
@@ -54,8 +59,13 @@ export async function ask(road, { method = "GET", body, signal, as = token() } =
   } catch {
     throw new Refusal(answer.status, "no_json", `The server answered ${answer.status} without JSON.`);
   }
-  if (!answer.ok) throw new Refusal(answer.status, read.error?.code ?? "", read.error?.message ?? `HTTP ${answer.status}`);
-  return read;
+  if (answer.ok) return read;
+  const error = new Refusal(answer.status, read.error?.code ?? "", read.error?.message ?? `HTTP ${answer.status}`);
+  if (as && as === token() && answer.status === 401) { // asking on with it would use up the tries of this address
+    setToken("");
+    refused = error;
+  }
+  throw error;
 }
 
 /** A road with its parameters; those without a value are left out. */

@@ -1,6 +1,6 @@
 // A question before something is changed: what will happen, why, and with whose token.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { setToken, token } from "./api.js";
+import { refusal, setToken, token } from "./api.js";
 import { Field, Trouble } from "./parts.jsx";
 import { connect, learnAccess, refresh, tell } from "./store.js";
 
@@ -21,7 +21,7 @@ export function Dialog({ of }) {
   const [reason, setReason] = useState(of.reason ?? "");
   const [given, setGiven] = useState("");
   const [wantsToken, setWants] = useState(!token());
-  const [error, setError] = useState(null);
+  const [error, setError] = useState(refusal());
   const [phase, setPhase] = useState(of.begun ? "done" : "asked");
   useEffect(() => {
     const before = document.activeElement;

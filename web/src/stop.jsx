@@ -9,6 +9,7 @@ import { store, useStore } from "./store.js";
 
 const POLL_MS = 500;
 const TITLE = "Stop everything?";
+const REQUESTED = "Requested. A running process acts on it within a second; otherwise its next start does.";
 
 /** What STOP does for a run of this status. */
 export function whatStopDoes(status) {
@@ -98,7 +99,7 @@ export function askToHalt() {
     title: "Halt new entries?", confirm: "Halt", reason: "halt from the dashboard",
     children: <p>No new position is opened until it is resumed. Positions stay, with their stops; they are still reduced and closed.</p>,
     run: ({ reason, as }) => ask("halt", { method: "POST", body: { reason }, as }),
-    done: "Requested. A running process acts on it within a second; otherwise its next start does.",
+    done: REQUESTED,
   });
 }
 
@@ -107,7 +108,7 @@ export function askToResume() {
     title: "Resume?", confirm: "Resume", reason: "resume from the dashboard",
     children: <p>The halt, an EMERGENCY of the governor and a stop after a losing streak end. New positions may be opened again.</p>,
     run: ({ reason, as }) => ask("resume", { method: "POST", body: { reason }, as }),
-    done: "Requested. A running process acts on it within a second; otherwise its next start does.",
+    done: REQUESTED,
   });
 }
 
@@ -117,5 +118,24 @@ export function askToClose(symbol) {
     children: <p>The running process closes the position in {symbol} at the market and cancels its stop. The others stay.</p>,
     run: ({ reason, as }) => ask(`positions/${encodeURIComponent(symbol)}/close`, { method: "POST", body: { reason }, as }),
     done: "Asked. The position disappears from the list once it is closed.",
+  });
+}
+
+/** *hours*: how long nothing is opened in *symbol*, counted from the confirmation. */
+export function askToLock(symbol, hours, text) {
+  question({
+    title: `Lock ${symbol}?`, confirm: "Lock it", reason: "locked from the dashboard",
+    children: <p>Nothing is opened in {symbol} for {text}; an open position is still managed and closed. A lock that {symbol} has already is replaced. It ends with the first bars at its time.</p>,
+    run: ({ reason, as }) => ask(`symbols/${encodeURIComponent(symbol)}/lock`, { method: "POST", body: { reason, until: new Date(Date.now() + hours * 3_600_000).toISOString() }, as }),
+    done: REQUESTED,
+  });
+}
+
+export function askToUnlock(symbol) {
+  question({
+    title: `Unlock ${symbol}?`, confirm: "Unlock it", reason: "unlocked from the dashboard",
+    children: <p>Positions in {symbol} may be opened again.</p>,
+    run: ({ reason, as }) => ask(`symbols/${encodeURIComponent(symbol)}/unlock`, { method: "POST", body: { reason }, as }),
+    done: REQUESTED,
   });
 }

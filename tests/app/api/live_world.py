@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from tests.app.kill_world import market
 from quantum_trader.app.api.tokens import Role, TokenStore
 from quantum_trader.app.runs.outside_intents import IntentRequest, request_intent
 from quantum_trader.domain.enums import Side
+from quantum_trader.venues.local.orders import OrderTicket
 from quantum_trader.venues.local.server import LocalVenue
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
@@ -80,6 +82,32 @@ def until(what: str, look: Callable[[], Any], patience_s: float = PATIENCE_S) ->
     raise AssertionError(f"{what}: not in {patience_s:g} s")
 
 
+class Others:
+    """The processes that a process started, held by file descriptors: their numbers may be given to others later."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, int] = {}
+
+    def hold_children(self, pid: int) -> None:
+        """Hold the children that *pid* has now."""
+        for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+            if child not in self._held:
+                self._held[child] = os.pidfd_open(child)
+
+    def end(self, patience_s: float = 20.0) -> None:
+        """End those that are still there, and wait until they are gone."""
+        for held in self._held.values():
+            try:
+                signal.pidfd_send_signal(held, signal.SIGTERM)
+            except ProcessLookupError:
+                pass
+            else:
+                if not select.select([held], [], [], patience_s)[0]:
+                    signal.pidfd_send_signal(held, signal.SIGKILL)
+            os.close(held)
+        self._held.clear()
+
+
 class LiveWorld:
     """One local venue, one live process on it with its API, one token of a trader."""
 
@@ -93,14 +121,20 @@ class LiveWorld:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.venue = LocalVenue(market(7, time.time_ns()))
         self.token = ""
+        self._others = Others()
 
     def __enter__(self) -> LiveWorld:
         self._thread.start()
         self._do(self.venue.start())
-        config = self._folder / "settings.toml"
-        config.write_text(SETTINGS)
-        key = self.venue.keys[0]
+        (self._folder / "settings.toml").write_text(SETTINGS)
         self.errors = (self._folder / "live.log").open("w")
+        self.start()
+        self.token = TokenStore(self.state).new("drill", Role.TRADER, time.time_ns())[1]
+        return self
+
+    def start(self) -> None:
+        """Start the live process, and wait until it trades; the server of the one before serves on."""
+        config, key = self._folder / "settings.toml", self.venue.keys[0]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "quantum_trader", "live", "--mode", "LOCAL", "--address", self.venue.url, "--state",
              str(self.state), "--symbols", ",".join(SYMBOLS), "--bars", "1m", "--config", str(config), "--serve",
@@ -108,9 +142,12 @@ class LiveWorld:
             stdout=self.errors, stderr=self.errors, stdin=subprocess.DEVNULL,
             env={**os.environ, "QT_LOCAL_KEY": key.key, "QT_LOCAL_SECRET": key.secret, **self._environ},
         )
-        until("trading", lambda: self.get("status")["stage"] == "trading")
-        self.token = TokenStore(self.state).new("drill", Role.TRADER, time.time_ns())[1]
-        return self
+        until("trading", self._is_trading)
+        self._others.hold_children(self.process.pid)
+
+    def _is_trading(self) -> bool:
+        status = self.get("status")
+        return bool(status["alive"] and status["pid"] == self.process.pid and status["stage"] == "trading")
 
     def __exit__(self, *_: object) -> None:
         self.process.send_signal(signal.SIGCONT)
@@ -120,7 +157,7 @@ class LiveWorld:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        subprocess.run(["pkill", "-f", f"quantum_trader serve --state {self.state} "], check=False)
+        self._others.end()
         self._do(self.venue.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5.0)
@@ -141,8 +178,8 @@ class LiveWorld:
         """What the venue holds."""
         return {one.symbol: one.qty for one in self.venue.exchange.paper.positions()}
 
-    def open(self, symbol: str, qty: float) -> None:
-        """Have the process open a position."""
+    def open(self, symbol: str, qty: float, patience_s: float = PATIENCE_S) -> None:
+        """Have the process open a position; AssertionError where it has not within *patience_s*."""
         now_ns = time.time_ns()
         request_intent(self.state, IntentRequest(
             intent_id=f"PERSON-{now_ns}", symbol=symbol, side=Side.LONG, qty=qty, stop_price=0.0, leverage=2.0,
@@ -150,7 +187,22 @@ class LiveWorld:
         ))
         until(f"a position in {symbol}", lambda: any(
             one["symbol"] == symbol for one in self.get("positions")["positions"]
-        ))
+        ), patience_s)
+
+    def resting(self) -> int:
+        """How many orders rest at the venue, stops too."""
+        return len(self.venue.exchange.open_orders()) + len(self.venue.exchange.open_algos())
+
+    def place_outside(self, symbol: str, qty: float, stop_price: float) -> None:
+        """Place a long and its stop at the venue, past the process."""
+        async def place() -> None:
+            exchange = self.venue.exchange
+            exchange.place(OrderTicket(symbol=symbol, side="BUY", type="MARKET", qty=qty))
+            exchange.place_algo(OrderTicket(
+                symbol=symbol, side="SELL", type="STOP_MARKET", qty=qty, trigger_price=stop_price, reduce_only=True,
+            ))
+
+        self._do(place())
 
     def _do(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30.0)

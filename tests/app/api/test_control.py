@@ -112,6 +112,25 @@ def test_one_position_is_closed_by_its_process_alone(owner: TestClient, folder: 
     assert told["intent_id"] in (folder / "intents.jsonl").read_text()
 
 
+def test_a_symbol_is_locked_and_unlocked(owner: TestClient, folder: Path) -> None:
+    """A request of the folder with symbol, end and name; the next start takes it."""
+    until = {**WHY, "until": "2100-03-30T16:00:00.5Z"}
+    assert changed(owner, "POST", "symbols/ethusdt/lock", until)["action"] == "lock"
+    (lock,) = OperatorRequests(folder, 0).poll()
+    assert (lock.symbol, lock.actor, lock.reason) == ("ETHUSDT", "me over the API", "a test")
+    assert lock.until_ns == 4_110_105_601_000_000_000  # rounded up to a second
+    assert changed(owner, "POST", "symbols/ETHUSDT/unlock", WHY)["action"] == "unlock"
+    assert asked(folder)[1:] == [("unlock", "a test", "me over the API")]
+    assert refusal(owner.post("/api/v1/symbols/BTCUSDT/unlock", json=WHY))[:2] == (404, "not_found")
+    status, _, message = refusal(owner.post("/api/v1/symbols/NONEUSDT/lock", json=until))
+    assert (status, message) == (400, "symbol = 'NONEUSDT': the run does not trade it")
+    for bad in ("2001-01-01T00:00:00Z", "soon"):
+        status, _, message = refusal(owner.post("/api/v1/symbols/ETHUSDT/lock", json={**WHY, "until": bad}))
+        assert status == 400
+        assert message.startswith(f"until = {bad!r}")
+    assert len(OperatorRequests(folder, 0).poll()) == 2
+
+
 def test_gates_are_set_enforced_and_observed(owner: TestClient, folder: Path) -> None:
     """On the same evidence as the command; without it only with force."""
     made = changed(owner, "PUT", "gates", {**WHY, "values": {"scalp.max_spread_bps": "4"}})

@@ -21,6 +21,11 @@ from quantum_trader.app.runs.replay import run
 from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.settings import DataSettings, RunSettings
 
+PLACES = (  # every page
+    "overview", "market", "decisions", "decisions/s00000001", "policy", "models", "lab", "insights", "journal",
+    "health", "settings",
+)
+SIZES = ((390, 844), (1440, 900))  # of a phone and of a screen
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WAITS_MS = 30_000
 
@@ -35,6 +40,24 @@ class Visit:
         page.set_default_timeout(WAITS_MS)
         page.on("console", lambda line: self.complaints.append(f"{line.type}: {line.text}"))
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.asked: set[str] = set()  # origins of everything that the page has asked for
+        page.on("request", lambda request: self.asked.add("/".join(request.url.split("/")[:3])))
+        page.on("websocket", lambda socket: self.asked.add("/".join(socket.url.split("/")[:3])))
+
+    def load(self, place: str) -> None:
+        """Load a page from the server anew, and wait for STOP alone."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.address}/#/{place}")
+        self.page.get_by_role("button", name="STOP", exact=True).wait_for()
+
+    def hold(self, token: str) -> None:
+        """Give the tab a token, under Settings."""
+        self.load("settings")
+        if (forget := self.page.get_by_role("button", name="Forget it")).count():
+            forget.click()
+        self.page.get_by_label("Token", exact=True).fill(token)
+        self.page.get_by_role("button", name="Use it").click()
+        self.page.get_by_text("This tab holds a token").wait_for()
 
     def open(self, place: str) -> None:
         """Open a page, and wait until everything on it has been read."""

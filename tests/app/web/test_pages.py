@@ -11,11 +11,12 @@ import pytest
 
 pytest.importorskip("playwright", reason="needs the Python package playwright")
 from playwright import sync_api as playwright
-from tests.app.web.conftest import Visit
+from tests.app.web.conftest import PLACES, Visit
+
+from quantum_trader.app.api.tokens import Role, TokenStore
 
 PAGES = (
-    "overview", "market", "decisions", "decisions/s00000001", "policy", "models", "lab", "lab/win_rate", "insights",
-    "journal", "health", "settings", "overview?t=2018-04-10T12:00", "market?symbol=ETHUSDT&t=2018-04-10T12:00",
+    *PLACES, "lab/win_rate", "overview?t=2018-04-10T12:00", "market?symbol=ETHUSDT&t=2018-04-10T12:00",
     "policy?t=2018-04-10T12:00", "lab/status_equity",
 )
 GAPS = """() => [...document.querySelectorAll('.cards, .tiles')].flatMap((grid) => {
@@ -110,6 +111,12 @@ def test_pages_fit_the_screen(visits: Callable[[int, str], Visit], width: int, s
         playwright.expect(visit.page.get_by_role("button", name="STOP")).to_be_in_viewport(ratio=1)
 
 
+def broken_rules(visit: Visit) -> list[tuple[str, list[str]]]:
+    """What axe-core, which the page holds already, finds on it: the rule and the elements."""
+    found = visit.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    return [(one["id"], [node["html"][:100] for node in one["nodes"]]) for one in found]
+
+
 def test_rows_of_cards_leave_no_gap_at_any_width(visits: Callable[[int, str], Visit]) -> None:
     """Every row of tiles and of cards ends at the edge of the page."""
     for width in (390, 768, 1024, 1440, 1920):
@@ -153,8 +160,7 @@ def test_pages_break_no_rule_of_accessibility(visits: Callable[[int, str], Visit
     for place in PAGES:
         visit.open(place)
         visit.page.evaluate(AXE.read_text())
-        found = visit.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
-        assert [(one["id"], [node["html"][:100] for node in one["nodes"]]) for one in found] == [], place
+        assert broken_rules(visit) == [], place
 
 
 def test_the_theme_is_chosen_and_kept(visit: Visit) -> None:
@@ -252,3 +258,36 @@ def test_a_lost_stream_is_opened_again(visit: Visit) -> None:
     playwright.expect(visit.page.get_by_text("reconnecting", exact=True)).to_be_visible()
     playwright.expect(visit.page.get_by_text("live", exact=True)).to_be_visible()
     assert len(sockets) == 2
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="needs web/node_modules (`make web`)")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_dialogs_break_no_rule_of_accessibility(
+    visits: Callable[[int, str], Visit], folder: Path, scheme: str
+) -> None:
+    """Every question, asked, refused and done: axe-core finds nothing."""
+    visit = visits(390, scheme)
+    viewer, trader = (TokenStore(folder).new(role.value, role, 1)[1] for role in (Role.VIEWER, Role.TRADER))
+    dialog = visit.page.get_by_role("dialog")
+    for place, button, confirm in (
+        ("overview", "Halt", "Halt"), ("overview", "Resume", "Resume"), ("overview", "Lock …", "Lock it"),
+        ("policy", "Force … signal_filter", "Enforce it"), ("policy", "Force … spread", "Enforce it"),
+        ("settings", "STOP", "Stop everything now"),
+    ):
+        visit.open(place)
+        visit.page.evaluate(AXE.read_text())
+        visit.page.get_by_role("button", name=button, exact=True).click()
+        assert broken_rules(visit) == [], button
+        if dialog.get_by_label("Why").count():
+            dialog.get_by_label("Why").fill("a test")
+        token = dialog.get_by_label("Token of a")
+        token.fill(viewer)
+        dialog.get_by_role("button", name=confirm, exact=True).click()
+        playwright.expect(dialog.get_by_role("alert")).to_be_visible()
+        assert broken_rules(visit) == [], f"{button}, refused"
+        if button != "STOP":
+            visit.page.keyboard.press("Escape")
+    token.fill(trader)
+    dialog.get_by_role("button", name="Stop everything now").click()
+    playwright.expect(dialog.locator(".progress")).to_contain_text("requested")
+    assert broken_rules(visit) == []

@@ -3,9 +3,9 @@ import { useMemo, useState } from "preact/hooks";
 import { road } from "../api.js";
 import { Chart } from "../chart.jsx";
 import { amount, fix, lackWords, millis, parsed, plus, span, UNKNOWN, when, whole, words } from "../format.js";
-import { Answer, Badge, Card, Facts, Metric, side, Table, Tile, tone } from "../parts.jsx";
+import { Answer, Badge, Card, Facts, Field, Metric, side, Table, Tile, tone } from "../parts.jsx";
 import { ageOf, hasEnded, stateOf } from "../state.js";
-import { askToClose, askToHalt, askToResume } from "../stop.jsx";
+import { askToClose, askToHalt, askToLock, askToResume, askToUnlock } from "../stop.jsx";
 import { isReadOnly, useLoad, useStore } from "../store.js";
 import { address } from "../time.js";
 
@@ -265,17 +265,39 @@ function Safety({ status }) {
   return (
     <Card title="Governor and halts" size="quarter" note={hasEnded(status) ? "the replay has finished: there is nothing to halt" : null} actions={hasEnded(status) || isReadOnly() ? null : <><button type="button" class="small" onClick={askToHalt}>Halt</button> <button type="button" class="small" onClick={askToResume}>Resume</button></>}>
       <p class="lead"><Badge tone={status.governor === "NORMAL" ? "good" : "warn"}>{status.governor ?? "not known"}</Badge> {status.entries_halted ? `No new position: ${status.entries_halted}` : "No halt keeps new positions from being opened."}</p>
-      <Halts halts={status.halts} />
+      <Halts halts={status.halts} unlocks={!hasEnded(status) && !isReadOnly()} />
+      {!hasEnded(status) && !isReadOnly() && <LockForm symbols={symbolsOf(status)} />}
     </Card>
   );
 }
 
-function Halts({ halts }) {
+/** Halts in force; with *unlocks* each lock has a button that ends it. */
+function Halts({ halts, unlocks = false }) {
+  const locks = unlocks && halts.some((one) => one.kind.startsWith(LOCK));
   return (
     <Table label="Halts in force" rows={halts} empty="No halt is in force." columns={[
       { name: "Halt", cell: (one) => <b>{words(one.kind)}</b> }, { name: "Why", cell: (one) => one.reason },
       { name: "Since (UTC)", cell: (one) => when(one.since_ns) }, { name: "How it ends", cell: (one) => one.exit_path || UNKNOWN },
+      ...(locks ? [{ name: "Action", cell: (one) => one.kind.startsWith(LOCK) && <button type="button" class="small" aria-label={`Unlock ${one.kind.slice(LOCK.length)}`} onClick={() => askToUnlock(one.kind.slice(LOCK.length))}>Unlock</button> }] : []),
     ]} />
+  );
+}
+
+const LOCK = "lock "; // a halt of one symbol is of the kind "lock BTCUSDT"
+const HOURS = [[1, "1 hour"], [4, "4 hours"], [24, "1 day"], [168, "7 days"]];
+const symbolsOf = (status) => [...new Set([...(status.models?.models ?? []).flatMap((one) => one.symbols), ...status.positions.filter((one) => one.traded).map((one) => one.symbol)])].sort();
+
+function LockForm({ symbols }) {
+  const [picked, pick] = useState("");
+  const [hours, setHours] = useState(HOURS[0][0]);
+  const symbol = symbols.includes(picked) ? picked : symbols[0];
+  if (!symbol) return null;
+  return (
+    <form class="filters" aria-label="Lock a symbol" onSubmit={(event) => { event.preventDefault(); askToLock(symbol, hours, HOURS.find(([one]) => one === hours)[1]); }}>
+      <Field label="Open nothing in"><select value={symbol} onChange={(event) => pick(event.target.value)}>{symbols.map((one) => <option key={one}>{one}</option>)}</select></Field>
+      <Field label="For"><select value={hours} onChange={(event) => setHours(Number(event.target.value))}>{HOURS.map(([one, text]) => <option key={one} value={one}>{text}</option>)}</select></Field>
+      <button type="submit">Lock …</button>
+    </form>
   );
 }
 
@@ -297,7 +319,7 @@ function reasons(status) {
 }
 
 function Idle({ status }) {
-  const symbols = [...new Set((status.models?.models ?? []).flatMap((one) => one.symbols))].sort();
+  const symbols = symbolsOf(status);
   const at = millis(status.equity_ns || status.as_of_ns);
   const list = reasons(status);
   return (

@@ -1,8 +1,8 @@
 // Theme, token, and who changed what.
 import { useState } from "preact/hooks";
-import { setToken, token } from "../api.js";
+import { refusal, setToken, token } from "../api.js";
 import { when } from "../format.js";
-import { Answer, Badge, Card, Field, Table } from "../parts.jsx";
+import { Answer, Badge, Card, Field, Table, Trouble } from "../parts.jsx";
 import { connect, isReadOnly, learnAccess, refresh, useLoad, useStore } from "../store.js";
 import { chosen } from "../theme.js";
 import { GateLimits } from "./gate_limits.jsx";
@@ -10,12 +10,10 @@ import { GateLimits } from "./gate_limits.jsx";
 export function Settings({ pick }) {
   const { beat } = useStore();
   const [given, setGiven] = useState("");
-  const [has, setHas] = useState(Boolean(token()));
   const [fresh, again] = useState(0);
   const changes = useLoad("changes?limit=200", beat + fresh);
   function keep(text) {
     setToken(text);
-    setHas(Boolean(token()));
     setGiven("");
     connect();
     learnAccess();
@@ -33,7 +31,8 @@ export function Settings({ pick }) {
           </div>
         </Card>
         <Card title="Token">
-          {has ? (
+          {refusal() && <Trouble error={refusal()} />}
+          {token() ? (
             <p>This tab holds a token. <button type="button" onClick={() => keep("")}>Forget it</button></p>
           ) : (
             <form onSubmit={(event) => { event.preventDefault(); keep(given); }}>

@@ -11,6 +11,8 @@ import msgspec
 from quantum_trader.app.api.changes import DONE, ChangeLine, ChangeLog
 from quantum_trader.app.api.endpoints import Call, Endpoint, Lane, not_found
 from quantum_trader.app.api.errors import ApiError, as_api_error
+from quantum_trader.app.api.freqtrade.facts import RunView
+from quantum_trader.app.api.locking import lock_request
 from quantum_trader.app.api.read_endpoints import V1
 from quantum_trader.app.api.reader import RunReader
 from quantum_trader.app.api.stopping import DEADLINE_S, HANGS_S, Stopper, StopProgress
@@ -24,6 +26,7 @@ from quantum_trader.app.runs.status import is_alive
 from quantum_trader.domain.enums import Side
 from quantum_trader.domain.errors import QuantumTraderError, brief
 from quantum_trader.domain.pilot_settings import field_of
+from quantum_trader.engine.halts import LOCK
 from quantum_trader.lab.gate_changes import GateRefused
 from quantum_trader.models.gate_tables import gates_with
 from quantum_trader.models.gates import gate_place
@@ -49,6 +52,12 @@ class StopOrder(WithReason, frozen=True, kw_only=True):
 
     hangs_s: Annotated[float, msgspec.Meta(ge=2.0, le=600.0)] = HANGS_S
     deadline_s: Annotated[float, msgspec.Meta(ge=5.0, le=3600.0)] = DEADLINE_S
+
+
+class SymbolLockOrder(WithReason, frozen=True, kw_only=True):
+    """No entries into one symbol until a time (UTC), such as ``2030-03-30T16:00:00Z``."""
+
+    until: Annotated[str, msgspec.Meta(max_length=60)]
 
 
 class GatesOrder(WithReason, frozen=True, kw_only=True):
@@ -114,6 +123,7 @@ class Control:
 
     def __init__(self, reader: RunReader, stopper: Stopper, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._reader = reader
+        self._view = RunView(reader)
         self._folder = reader.folder
         self._stopper = stopper
         self._now_ns = now_ns
@@ -150,6 +160,28 @@ class Control:
                 must=False, lane=Lane.URGENT,
             ),
             self._change(
+                "symbols/{symbol}/lock", "Keep entries out of one symbol until a time; positions are still closed.",
+                Requested, self._lock, SymbolLockOrder, {**why, "until": "2030-03-30T16:00:00Z"},
+                {**done, "action": "lock"},
+            ),
+            self._change(
+                "symbols/{symbol}/unlock", "End the lock of one symbol.", Requested, self._unlock, WithReason, why,
+                {**done, "action": "unlock"},
+            ),
+            *self._settings(),
+            Endpoint(
+                path=f"{V1}/changes", summary="Who changed what over the API, when, why, and what came of it.",
+                tag="control", answers=Changes, query=ChangesQuery,
+                run=lambda call: Changes(changes=self.log.last(call.query.limit)),
+                example={"changes": [{"name": "phone", "action": f"POST {V1}/halt", "outcome": DONE}]},
+            ),
+        ]
+
+    def _settings(self) -> list[Endpoint]:
+        """The roads of an owner: gates, policy, pilot."""
+        why = {"reason": "exchange announces maintenance"}
+        return [
+            self._change(
                 "gates", "Change limits, mode or targets of the gates.", dict[str, Any], self._gates, GatesOrder,
                 {**why, "values": {"scalp.max_spread_bps": "4"}}, {"revision": 2}, Role.OWNER, "PUT",
             ),
@@ -165,12 +197,6 @@ class Control:
             self._change(
                 "pilot", "Change what the pilot may do.", dict[str, Any], self._pilot, PilotOrder,
                 {**why, "mode": "SHADOW"}, {"version": 3, "mode_in_force": "SHADOW"}, Role.OWNER, "PUT",
-            ),
-            Endpoint(
-                path=f"{V1}/changes", summary="Who changed what over the API, when, why, and what came of it.",
-                tag="control", answers=Changes, query=ChangesQuery,
-                run=lambda call: Changes(changes=self.log.last(call.query.limit)),
-                example={"changes": [{"name": "phone", "action": f"POST {V1}/halt", "outcome": DONE}]},
             ),
         ]
 
@@ -216,10 +242,27 @@ class Control:
     def _ask(self, action: Action, call: Call) -> Requested:
         if action is Action.RESUME and self._stopper.progress().state == "running":
             raise ApiError(409, f"a STOP is closing everything; resume once it has ended (GET {V1}/flatten)")
-        request = self._request(action, call)
+        return self._asked(self._request(action, call))
+
+    def _lock(self, call: Call) -> Requested:
+        symbol = call.path["symbol"].upper()
+        return self._asked(lock_request(
+            ("symbol", symbol), symbol, call.body.until, self._view.config().symbols, reason=call.body.reason,
+            actor=self._actor(call), now_ns=self._now_ns(),
+        ))
+
+    def _unlock(self, call: Call) -> Requested:
+        symbol = call.path["symbol"].upper()
+        status = self._reader.fresh_status()
+        waiting = any(one.action is Action.LOCK and one.symbol == symbol for one in status.pending_requests)
+        if not waiting and all(one.kind != f"{LOCK} {symbol}" for one in status.halts):
+            not_found(f"symbol = {symbol[:100]!r}: is not locked")
+        return self._asked(msgspec.structs.replace(self._request(Action.UNLOCK, call), symbol=symbol))
+
+    def _asked(self, request: OperatorRequest) -> Requested:
         ask(self._folder, request)
         return Requested(
-            action=action.value, actor=request.actor, ts_ns=request.ts_ns, alive=is_alive(self._folder)
+            action=request.action.value, actor=request.actor, ts_ns=request.ts_ns, alive=is_alive(self._folder)
         )
 
     def _flatten(self, call: Call) -> StopProgress:

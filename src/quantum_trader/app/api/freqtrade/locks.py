@@ -18,7 +18,7 @@ from quantum_trader.app.api.endpoints import Call
 from quantum_trader.app.api.errors import ApiError
 from quantum_trader.app.api.freqtrade.facts import RunView
 from quantum_trader.app.api.freqtrade.words import date_of, ms_of, pair_of, symbol_of
-from quantum_trader.app.api.reader import query_time_ns
+from quantum_trader.app.api.locking import lock_request
 from quantum_trader.app.runs.operator_requests import Action, OperatorRequest, ask
 from quantum_trader.domain.clock import NS_PER_SECOND
 from quantum_trader.domain.errors import brief
@@ -88,19 +88,13 @@ class Locks:
         return self.told()
 
     def _request(self, order: LockOrder, call: Call) -> OperatorRequest:
-        symbol = symbol_of(order.pair)
-        if symbol not in self._view.config().symbols:
-            raise ApiError(400, f"pair = {brief(order.pair)}: the run does not trade it")
         if not order.reason.isprintable():
             raise ApiError(400, f"reason = {brief(order.reason)}: must be one line of printable characters")
         if order.side != _BOTH:
             raise ApiError(400, f"side = {brief(order.side)}: a lock keeps both sides out; give {_BOTH!r}")
-        until_ns = -(-query_time_ns("until", order.until) // NS_PER_SECOND) * NS_PER_SECOND
-        if until_ns <= self._now_ns():
-            raise ApiError(400, f"until = {brief(order.until)}: is over; give a time that is to come")
-        return OperatorRequest(
-            action=Action.LOCK, reason=order.reason.strip() or "locked by a freqtrade client", actor=_by(call),
-            ts_ns=self._now_ns(), symbol=symbol, until_ns=until_ns,
+        return lock_request(
+            ("pair", order.pair), symbol_of(order.pair), order.until, self._view.config().symbols,
+            reason=order.reason.strip() or "locked by a freqtrade client", actor=_by(call), now_ns=self._now_ns(),
         )
 
     def _all(self) -> dict[str, LockRow]:
