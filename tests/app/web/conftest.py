@@ -28,6 +28,7 @@ PLACES = (  # every page
 SIZES = ((390, 844), (1440, 900))  # of a phone and of a screen
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WAITS_MS = 30_000
+STOPS_NS = 1_520_640_000_000_000_000  # ten days after the start of the unfinished run
 
 
 class Visit:
@@ -72,6 +73,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("web") / "run"
     settings = RunSettings(data=DataSettings(symbols=("BTCUSDT", "ETHUSDT"), start="2018-03-01", end="2018-05-31"))
     run(settings, RunOptions(state_dir=folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a replay that was stopped on its way; nothing may change it."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+
+    def stop(close_ns: int) -> None:
+        if close_ns >= STOPS_NS:
+            raise KeyboardInterrupt
+
+    settings = RunSettings(data=DataSettings(symbols=("BTCUSDT",), start="2018-02-28", end="2018-03-31"))
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, RunOptions(state_dir=folder), pace=stop)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,12 @@ from quantum_trader.app.runs.operator_requests import Action
 from quantum_trader.app.runs.status import folder_status
 
 MOST_TABS = 6
+
+
+@pytest.fixture
+def folder(unfinished: Path, tmp_path: Path) -> Path:
+    """A copy of an unfinished run: of a finished one there is nothing to stop."""
+    return Path(shutil.copytree(unfinished, tmp_path / "run"))
 
 
 def tab_to(visit: Visit, target: playwright.Locator) -> int:

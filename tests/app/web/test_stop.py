@@ -13,27 +13,7 @@ from tests.app.web.conftest import Visit
 
 from quantum_trader.app.api.tokens import Role, TokenStore
 from quantum_trader.app.runs.operator_requests import Action
-from quantum_trader.app.runs.replay import run
-from quantum_trader.app.runs.results import RunOptions
 from quantum_trader.app.runs.status import folder_status
-from quantum_trader.app.settings import DataSettings, RunSettings
-
-STOPS_NS = 1_520_640_000_000_000_000  # ten days after the start
-
-
-@pytest.fixture(scope="session")
-def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a replay that was stopped on its way; nothing may change it."""
-    folder = tmp_path_factory.mktemp("stopped") / "run"
-
-    def stop(close_ns: int) -> None:
-        if close_ns >= STOPS_NS:
-            raise KeyboardInterrupt
-
-    settings = RunSettings(data=DataSettings(symbols=("BTCUSDT",), start="2018-02-28", end="2018-03-31"))
-    with pytest.raises(KeyboardInterrupt):
-        run(settings, RunOptions(state_dir=folder), pace=stop)
-    return folder
 
 
 @pytest.fixture
