@@ -106,8 +106,8 @@ def test_a_record_that_cannot_be_wrong_is_not_decoded() -> None:
 
     assert decoded == [
         "model.in_force", "model.refused", "models.decided", "pilot.changed", "pilot.closed", "pilot.day",
-        "pilot.decided", "pilot.failed", "policy.updated", "rollout.changed", "run.started", "shadow.closed",
-        "signal.decided", "signal.generated", "signal.inputs", "signal.judged", "trade.closed",
+        "pilot.decided", "pilot.failed", "policy.updated", "rollout.changed", "run.started", "score.received",
+        "shadow.closed", "signal.decided", "signal.generated", "signal.inputs", "signal.judged", "trade.closed",
     ]
 
 

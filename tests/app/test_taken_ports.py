@@ -54,12 +54,12 @@ def test_a_server_names_its_option_and_says_what_to_do(tmp_path: Path, taken: in
     ), said
 
 
-@pytest.mark.parametrize("command", ["run", "live"])
-def test_a_run_that_is_to_be_served_does_not_begin(tmp_path: Path, taken: int, command: str) -> None:
+def test_a_live_run_that_is_to_be_served_does_not_begin(tmp_path: Path, taken: int) -> None:
     """It names its own option; nothing was started, and the port is not disturbed."""
     state = tmp_path / "run"
-    more = () if command == "run" else ("--mode", "dry", "--symbols", "BTCUSDT")
-    code, said = said_by(command, "--state", str(state), "--serve", str(taken), *more)
+    code, said = said_by(
+        "live", "--state", str(state), "--serve", str(taken), "--mode", "dry", "--symbols", "BTCUSDT"
+    )
     assert code == 2
     assert f"--serve {taken}: cannot be listened on at 127.0.0.1: another program listens there" in said
     assert not (state / "journal").exists()
@@ -71,7 +71,7 @@ def test_a_free_port_stays_free_for_the_server_that_is_started(tmp_path: Path) -
         port = int(one.getsockname()[1])
     lines: list[str] = []
     with served(state_folder(tmp_path / "run"), port, lines.append):
-        assert "API at" in lines[0]
+        assert f"dashboard at http://127.0.0.1:{port};" in lines[0]
 
 
 def test_an_address_of_another_machine_and_a_port_below_1024_are_explained() -> None:

@@ -28,7 +28,7 @@ PLACES = (  # every page
 SIZES = ((390, 844), (1440, 900))  # of a phone and of a screen
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WAITS_MS = 30_000
-STOPS_NS = 1_520_640_000_000_000_000  # ten days after the start of the unfinished run
+STOPS_NS = 1_527_724_800_000_000_000  # of the unfinished run, on the last day of its bars
 
 
 class Visit:
@@ -85,16 +85,17 @@ def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if close_ns >= STOPS_NS:
             raise KeyboardInterrupt
 
-    settings = RunSettings(data=DataSettings(symbols=("BTCUSDT",), start="2018-02-28", end="2018-03-31"))
+    settings = RunSettings(data=DataSettings(symbols=("BTCUSDT", "ETHUSDT"), start="2018-03-01", end="2018-05-31"))
     with pytest.raises(KeyboardInterrupt):
         run(settings, RunOptions(state_dir=folder), pace=stop)
     return folder
 
 
 @pytest.fixture
-def folder(finished: Path, tmp_path: Path) -> Path:
-    """A copy of it that a test may change."""
-    return Path(shutil.copytree(finished, tmp_path / "run"))
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy, which a test may change, of the finished run, or of the one that the test names."""
+    source = request.getfixturevalue(getattr(request, "param", "finished"))
+    return Path(shutil.copytree(source, tmp_path / "run"))
 
 
 @pytest.fixture

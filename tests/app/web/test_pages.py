@@ -262,6 +262,7 @@ def test_a_lost_stream_is_opened_again(visit: Visit) -> None:
 
 @pytest.mark.skipif(not AXE.exists(), reason="needs web/node_modules (`make web`)")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("folder", ["unfinished"], indirect=True)  # a finished run is asked nothing
 def test_dialogs_break_no_rule_of_accessibility(
     visits: Callable[[int, str], Visit], folder: Path, scheme: str
 ) -> None:
