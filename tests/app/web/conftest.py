@@ -28,7 +28,7 @@ PLACES = (  # every page
 SIZES = ((390, 844), (1440, 900))  # of a phone and of a screen
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WAITS_MS = 30_000
-STOPS_NS = 1_527_724_800_000_000_000  # of the unfinished run, on the last day of its bars
+STOPS_NS = 1_527_796_800_000_000_000  # of the unfinished run, four hours before its last bar
 
 
 class Visit:

@@ -69,6 +69,7 @@ def measured(page: playwright.Page) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("openings", OPENINGS)
+@pytest.mark.parametrize("folder", ["unfinished"], indirect=True)  # of a finished run nothing can be halted
 def test_a_page_that_is_opened_again_and_again_holds_no_more(
     visit: Visit, openings: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

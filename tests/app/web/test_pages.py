@@ -188,6 +188,20 @@ def test_decisions_are_filtered_and_paged(visit: Visit) -> None:
     assert {one.strip() for one in visit.page.locator("tbody tr td:nth-child(5)").all_inner_texts()} <= {"blocked"}
 
 
+def test_a_refused_signal_tells_what_would_have_changed_it_and_what_its_shadow_made(visit: Visit) -> None:
+    """Each change is a sentence with words for codes, and the shadow trade has its result in R and in basis points."""
+    visit.open("decisions")
+    visit.page.get_by_label("Outcome").select_option("blocked")
+    visit.page.get_by_role("button", name="Show").click()
+    blocked = visit.page.locator("tbody tr")
+    playwright.expect(blocked.filter(has_text="allowed")).to_have_count(0)
+    blocked.last.locator("a").first.click()  # an old one: its shadow trade has ended
+    changes = visit.page.get_by_role("group", name="What would have changed it").locator("tbody tr")
+    playwright.expect(changes.first).to_contain_text(" instead of ")
+    outcome = visit.page.locator("section", has=visit.page.get_by_role("heading", name="What came of it"))
+    playwright.expect(outcome).to_contain_text(re.compile(r"\d R, [+−]?[\d,.]+ bps after costs, ended 20"))
+
+
 def test_a_figure_of_the_lab_opens_its_id_and_its_sql(visit: Visit) -> None:
     """The SQL that is shown gives the figure that was shown; the last day comes first, as it is made at once."""
     visit.open("lab")

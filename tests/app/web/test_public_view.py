@@ -23,6 +23,7 @@ def access() -> AccessSettings:
     return AccessSettings(host="0.0.0.0", has_tls=True, is_read_public=True)
 
 
+@pytest.mark.parametrize("folder", ["unfinished"], indirect=True)  # of a finished run nothing can be halted
 def test_a_public_view_offers_no_change_and_says_why(visit: Visit, folder: Path) -> None:
     """With a token the changes are offered, and the note is gone."""
     token = TokenStore(folder).new("desk", Role.OWNER, 1)[1]

@@ -1,7 +1,7 @@
 // One decision: why, what would have changed it, what the gates saw, its steps, and what came of it.
 import { useState } from "preact/hooks";
 import { road } from "../api.js";
-import { amount, fix, parsed, plain, plus, span, UNKNOWN, when, words } from "../format.js";
+import { amount, parsed, plain, plus, span, UNKNOWN, when, words } from "../format.js";
 import { Answer, Badge, Card, Facts, side, Table, tone } from "../parts.jsx";
 import { useLoad } from "../store.js";
 
@@ -38,9 +38,7 @@ function Why({ found }) {
         <>
           <h3>What would have changed it, nearest first</h3>
           <Table label="What would have changed it" rows={all ? changes : changes.slice(0, 8)} keyOf={(row) => `${row.input}${row.reason}`} columns={[
-            { name: "Input", cell: (row) => row.title }, { name: "Was", num: true, cell: (row) => value(row.before) },
-            { name: "Turns at", num: true, cell: (row) => value(row.edge) }, { name: "Unit", cell: (row) => row.unit },
-            { name: "Distance", unit: "%", num: true, cell: (row) => (row.relative === null ? UNKNOWN : fix(row.relative * 100, 1)) },
+            { name: "Change", cell: (row) => row.sentence },
             { name: "Then", cell: (row) => words(row.reason) || "allowed" },
           ]} />
           {changes.length > 8 && <button type="button" class="small" onClick={() => showAll(!all)}>{all ? "Fewer" : `All ${changes.length}`}</button>}
@@ -49,8 +47,6 @@ function Why({ found }) {
     </>
   );
 }
-
-const value = (one) => (typeof one === "number" ? amount(one) : plain(one));
 
 function Waterfall({ trace }) {
   const spans = trace.spans;
@@ -119,12 +115,10 @@ function Outcome({ trace_id }) {
           ["Closed", `${when(one.exit_ns)} UTC, by ${words(one.exit_reason)}`], ["Price", `${amount(one.entry_price)} → ${amount(one.exit_price)} USDT`],
         ]} />
       )) : <p class="empty">No trade of its own has ended.</p>)}</Answer>
-      <Answer of={shadows}>{({ rows }) => rows.length > 0 && (
-        <>
-          <h3>Shadow trade</h3>
-          {rows.map((one, index) => <p key={index}>{one.r_multiple === null || one.r_multiple === undefined ? "without a result" : `${plus(one.r_multiple)} R`}, ended {when(one.ts_ns)} UTC</p>)}
-        </>
-      )}</Answer>
+      <h3>Shadow trade</h3>
+      <Answer of={shadows}>{({ rows }) => (rows.length ? rows.map((one, index) => (
+        <p key={index}>{one.r === null ? "without a result" : <><span class={tone(one.r)}>{plus(one.r)} R</span>, {plus(one.net_bps, 1)} bps after costs</>}, ended {when(one.ts_ns)} UTC by {words(one.exit)}</p>
+      )) : <p class="empty">Its paper copy has not ended.</p>)}</Answer>
     </Card>
   );
 }

@@ -17,8 +17,8 @@ export function Overview({ theme, at }) {
     <>
       <h1>Overview</h1>
       {status.problems.length > 0 && (
-        <section class="problems" aria-label="Needs a person">
-          <h2>Needs a person</h2>
+        <section class="problems" aria-label="Problems">
+          <h2>Problems</h2>
           <ul>{status.problems.map((one) => <li key={one}>{one}</li>)}</ul>
         </section>
       )}
