@@ -6,13 +6,19 @@ import json
 import re
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 pytest.importorskip("playwright", reason="needs the Python package playwright")
 from playwright import sync_api as playwright
+from tests.app.test_status import FINE, LOCAL_MODE
 from tests.app.web.conftest import Visit
+
+from quantum_trader.app.runs.live_settings import bind_folder
+from quantum_trader.app.runs.status import PositionLine, write_status
 
 AT = "2018-04-10T12:00"
 SHOWN = "2018-04-10 12:00"
@@ -77,18 +83,22 @@ def test_the_slider_is_moved_by_keys_and_the_page_follows(visit: Visit) -> None:
     playwright.expect(bar(visit)).to_contain_text("As of 2018-05-24 21:00 UTC")
 
 
-@pytest.mark.parametrize("folder", ["unfinished"], indirect=True)  # of a finished run there is nothing to stop
-def test_stop_acts_on_now_also_on_a_page_at_a_time(visit: Visit) -> None:
+def test_stop_acts_on_now_also_on_a_page_at_a_time(visit: Visit, folder: Path) -> None:
     """It is in sight, and its question names the positions of now."""
+    held = tuple(
+        PositionLine(symbol=symbol, side="LONG", qty=qty, entry_price=100.0, stop=90.0)
+        for symbol, qty in (("BTCUSDT", 0.5), ("ETHUSDT", 2.0))
+    )
+    (folder / "checkpoint").unlink()
+    bind_folder(folder, LOCAL_MODE)  # a finished replay has nothing to stop, a live run has
+    write_status(folder, msgspec.structs.replace(FINE, positions=held))
     visit.open(at("market?symbol=ETHUSDT"))
     stop = visit.page.get_by_role("button", name="STOP", exact=True)
     playwright.expect(stop).to_be_in_viewport(ratio=1)
     stop.click()
-    now = told(visit, "positions")["positions"]
     dialog = visit.page.get_by_role("dialog")
-    assert len(now) == 2
-    for one in now:
-        playwright.expect(dialog).to_contain_text(f"{one['symbol']} {one['side']} {one['qty']:g}")
+    for one in held:
+        playwright.expect(dialog).to_contain_text(f"{one.symbol} {one.side} {one.qty:g}")
     visit.page.keyboard.press("Escape")
     playwright.expect(dialog).to_have_count(0)
     playwright.expect(stop).to_be_focused()

@@ -155,9 +155,18 @@ function EquityCharts({ data, theme }) {
   const last = data.points.at(-1);
   return (
     <>
+      <Luck of={data.sharpe} />
       <Chart label={`Equity from ${whole(data.start_equity)} to ${whole(last.equity)} USDT`} data={equity} series={EQUITY} format={asMoney} sync="equity" theme={theme} height={230} />
       <Chart label={`Drawdown, at the end ${fix(last.drawdown * 100)} %`} data={drawdown} series={DRAWDOWN} format={asShare} sync="equity" theme={theme} height={130} />
     </>
+  );
+}
+
+/** Whether what was earned can be told from luck, by the Sharpe ratio of daily returns. */
+function Luck({ of: one }) {
+  if (!one) return null;
+  return (
+    <p class="lead">Is it luck? {one.verdict} {one.low !== null && <span class="note">Sharpe <Metric id="equity_sharpe">{fix(one.sharpe)}</Metric> a year, 95 %: {fix(one.low)} to {fix(one.high)}</span>}</p>
   );
 }
 
