@@ -86,7 +86,8 @@ wheels: $(VENV)/.dev
 	$(BIN)/python tools/make_wheels.py
 
 # Build the dashboard from web/ into the package; needs Node.js, which running it does not.
-web: web/node_modules/.made
+web: web/node_modules/.made $(VENV)/.core
+	$(BIN)/python tools/make_web_words.py
 	cd web && npm run --silent build
 
 web/node_modules/.made: web/package.json web/package-lock.json

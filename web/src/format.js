@@ -1,4 +1,6 @@
 // Numbers with their units, and times in UTC, as a person reads them.
+import { CODE_WORDS } from "./code_words.js";
+
 const MINUS = "−";
 const fixed = new Map();
 
@@ -53,6 +55,9 @@ export function plain(value) {
   if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(10)));
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
+
+/** Words of a record's reason, as the reports and the terminal say it: "symbol barred (losing record or cost)". */
+export const reasonWords = (code) => CODE_WORDS[code] ?? words(code);
 
 /** Words of a name in capitals or with underscores: "no new trades". */
 export const words = (name) => String(name ?? "").replaceAll("_", " ").toLowerCase();

@@ -110,7 +110,7 @@ function State({ status, link }) {
       <Badge tone={tone}>{text}</Badge>
       <span class="only-wide">{status.mode}</span>
       {status.equity !== null && <span class="only-wide"><b>{fix(status.equity)}</b> USDT{status.result && <span class={status.result.return_pct < 0 ? " down" : " up"}> {plus(status.result.return_pct)} %</span>}</span>}
-      <span class={`link ${link}`} role="status" title={{ live: "The stream is open: figures come as they change.", connecting: "The stream is being opened.", lost: "The stream is closed; it is tried again. Figures are read every few seconds." }[link]}>{{ live: "live", connecting: "connecting", lost: "reconnecting" }[link]}</span>
+      <span class={`link ${link}`} role="status" title={{ live: "The stream is open: figures come as they change.", connecting: "The stream is being opened.", lost: "The stream is closed; it is tried again. Figures are read every few seconds." }[link]}>{{ live: "connected", connecting: "connecting", lost: "reconnecting" }[link]}</span>
     </div>
   );
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from tests.app.api.clients import client_of
 
 from quantum_trader.app.api.access import AccessSettings
 from quantum_trader.app.api.pages import FILES, POLICY, STATIC, page_routes
+from quantum_trader.app.report.words import CODE_WORDS
 from quantum_trader.domain.errors import StateError
 
 WEB = Path(__file__).parents[3] / "web"
@@ -76,3 +78,11 @@ def test_the_shipped_files_are_what_the_sources_build(tmp_path: Path) -> None:
     subprocess.run(["node", "build.mjs", tmp_path], cwd=WEB, check=True, capture_output=True, timeout=120)
     for name, _ in FILES.values():
         assert (tmp_path / name).read_bytes() == (STATIC / name).read_bytes(), f"{name}: run `make web`"
+
+
+def test_the_pages_say_reasons_in_the_words_of_the_reports() -> None:
+    """`make web` was run after the last change of these words."""
+    made = (WEB / "src" / "code_words.js").read_text()
+    assert json.loads(made.partition("CODE_WORDS = ")[2].rstrip(";\n")) == {
+        code: text for code, text in CODE_WORDS.items() if code.isupper()
+    }

@@ -32,7 +32,7 @@ def test_reading_asks_for_a_token_and_then_shows_the_run(visit: Visit, folder: P
     page.get_by_role("button", name="Use it").click()
     page.get_by_role("link", name="Overview").click()
     playwright.expect(page.locator(".tile").first).to_be_visible()
-    playwright.expect(page.get_by_text("live", exact=True)).to_be_visible()
+    playwright.expect(page.get_by_text("connected", exact=True)).to_be_visible()
     assert page.evaluate("JSON.stringify({...localStorage}) + document.cookie + location.href").count(token) == 0
     other = page.context.new_page()
     other.goto(f"{visit.address}/#/overview")

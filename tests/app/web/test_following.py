@@ -83,7 +83,7 @@ def test_figures_change_by_themselves_and_the_page_outlives_its_server(
     page = visit.page
     visit.open("overview")
     page.evaluate("window.first = true")
-    playwright.expect(page.get_by_text("live", exact=True)).to_be_visible()
+    playwright.expect(page.get_by_text("connected", exact=True)).to_be_visible()
     changes(visit, "equity", ".tile >> nth=0 >> .value")
     changes(visit, "positions", ".card:has(h2:text-is('Positions')) >> .scroll, .empty")
     changes(visit, "signals", ".funnel .count")
@@ -94,7 +94,7 @@ def test_figures_change_by_themselves_and_the_page_outlives_its_server(
     playwright.expect(page.get_by_text("reconnecting", exact=True)).to_be_visible(timeout=PATIENCE_MS)
     playwright.expect(page.get_by_role("alert").first).to_contain_text("The server does not answer")
     replay.serve_again()
-    playwright.expect(page.get_by_text("live", exact=True)).to_be_visible(timeout=PATIENCE_MS)
+    playwright.expect(page.get_by_text("connected", exact=True)).to_be_visible(timeout=PATIENCE_MS)
     playwright.expect(page.get_by_role("alert")).to_have_count(0, timeout=PATIENCE_MS)
     changes(visit, "the newest decision", "tbody tr td:nth-child(2)")
     assert page.evaluate("window.first") is True

@@ -14,6 +14,7 @@ from playwright import sync_api as playwright
 from tests.app.web.conftest import PLACES, Visit
 
 from quantum_trader.app.api.tokens import Role, TokenStore
+from quantum_trader.app.report.words import CODE_WORDS
 
 PAGES = (
     *PLACES, "lab/win_rate", "overview?t=2018-04-10T12:00", "market?symbol=ETHUSDT&t=2018-04-10T12:00",
@@ -188,6 +189,18 @@ def test_decisions_are_filtered_and_paged(visit: Visit) -> None:
     assert {one.strip() for one in visit.page.locator("tbody tr td:nth-child(5)").all_inner_texts()} <= {"blocked"}
 
 
+def test_reasons_are_said_as_the_reports_say_them(visit: Visit) -> None:
+    """No code, nor its letters in lower case."""
+    visit.open("decisions")
+    visit.page.get_by_label("Outcome").select_option("blocked")
+    visit.page.get_by_role("button", name="Show").click()
+    rows = visit.page.locator("tbody tr")
+    playwright.expect(rows.filter(has_text="allowed")).to_have_count(0)
+    said = {one.strip() for one in rows.locator("td:nth-child(6)").all_inner_texts()}
+    assert said
+    assert said <= set(CODE_WORDS.values())
+
+
 def test_a_refused_signal_tells_what_would_have_changed_it_and_what_its_shadow_made(visit: Visit) -> None:
     """Each change is a sentence with words for codes, and the shadow trade has its result in R and in basis points."""
     visit.open("decisions")
@@ -267,10 +280,10 @@ def test_a_lost_stream_is_opened_again(visit: Visit) -> None:
     sockets: list[playwright.WebSocketRoute] = []
     visit.page.route_web_socket("**/api/v1/stream", lambda socket: sockets.append(socket))
     visit.open("overview")
-    playwright.expect(visit.page.get_by_text("live", exact=True)).to_be_visible()
+    playwright.expect(visit.page.get_by_text("connected", exact=True)).to_be_visible()
     sockets[0].close()
     playwright.expect(visit.page.get_by_text("reconnecting", exact=True)).to_be_visible()
-    playwright.expect(visit.page.get_by_text("live", exact=True)).to_be_visible()
+    playwright.expect(visit.page.get_by_text("connected", exact=True)).to_be_visible()
     assert len(sockets) == 2
 
 

@@ -1,7 +1,7 @@
 // One decision: why, what would have changed it, what the gates saw, its steps, and what came of it.
 import { useState } from "preact/hooks";
 import { road } from "../api.js";
-import { amount, parsed, plain, plus, span, UNKNOWN, when, words } from "../format.js";
+import { amount, parsed, plain, plus, reasonWords, span, UNKNOWN, when, words } from "../format.js";
 import { Answer, Badge, Card, Facts, side, Table, tone } from "../parts.jsx";
 import { useLoad } from "../store.js";
 
@@ -32,14 +32,14 @@ function Why({ found }) {
   const [all, showAll] = useState(false);
   return (
     <>
-      <p class="lead"><b>{one.symbol}</b> {side(one.side)} <Badge tone={one.decision === "ALLOWED" ? "good" : "warn"}>{words(one.decision)}</Badge> {one.reason && words(one.reason)} <span class="note">{when(found.time)} UTC</span></p>
+      <p class="lead"><b>{one.symbol}</b> {side(one.side)} <Badge tone={one.decision === "ALLOWED" ? "good" : "warn"}>{words(one.decision)}</Badge> {one.reason && reasonWords(one.reason)} <span class="note">{when(found.time)} UTC</span></p>
       <p>{one.summary}</p>
       {changes.length > 0 && (
         <>
           <h3>What would have changed it, nearest first</h3>
           <Table label="What would have changed it" rows={all ? changes : changes.slice(0, 8)} keyOf={(row) => `${row.input}${row.reason}`} columns={[
             { name: "Change", cell: (row) => row.sentence },
-            { name: "Then", cell: (row) => words(row.reason) || "allowed" },
+            { name: "Then", cell: (row) => reasonWords(row.reason) || "allowed" },
           ]} />
           {changes.length > 8 && <button type="button" class="small" onClick={() => showAll(!all)}>{all ? "Fewer" : `All ${changes.length}`}</button>}
         </>
@@ -112,7 +112,7 @@ function Outcome({ trace_id }) {
       <Answer of={trades}>{({ rows }) => (rows.length ? rows.map((one) => (
         <Facts key={one.trade_id} of={[
           ["Trade", one.trade_id], ["Result", <span class={tone(one.pnl)}>{plus(one.pnl)} USDT{one.r_multiple !== null && `, ${plus(one.r_multiple)} R`}</span>],
-          ["Closed", `${when(one.exit_ns)} UTC, by ${words(one.exit_reason)}`], ["Price", `${amount(one.entry_price)} → ${amount(one.exit_price)} USDT`],
+          ["Closed", `${when(one.exit_ns)} UTC: ${reasonWords(one.exit_reason)}`], ["Price", `${amount(one.entry_price)} → ${amount(one.exit_price)} USDT`],
         ]} />
       )) : <p class="empty">No trade of its own has ended.</p>)}</Answer>
       <h3>Shadow trade</h3>

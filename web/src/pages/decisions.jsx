@@ -1,7 +1,7 @@
 // Every decision on a signal, newest first.
 import { useEffect, useState } from "preact/hooks";
 import { ask, road } from "../api.js";
-import { fix, when, words } from "../format.js";
+import { fix, reasonWords, when, words } from "../format.js";
 import { Badge, Card, Field, Pager, Rows, side, Table, Trouble } from "../parts.jsx";
 import { useStore } from "../store.js";
 
@@ -78,7 +78,7 @@ const COLUMNS = [
   { name: "Symbol", cell: (one) => <b>{one.symbol}</b> },
   { name: "Side", cell: (one) => side(one.action) },
   { name: "Outcome", cell: (one) => <Badge tone={one.decision === "ALLOWED" ? "good" : "warn"}>{words(one.decision)}</Badge> },
-  { name: "Reason", cell: (one) => (one.reason ? words(one.reason) : "") },
+  { name: "Reason", cell: (one) => (one.reason ? reasonWords(one.reason) : "") },
   { name: "Observed", num: true, cell: (one) => (one.observed || one.limit ? fix(one.observed, 4) : "") },
   { name: "Limit", num: true, cell: (one) => (one.observed || one.limit ? fix(one.limit, 4) : "") },
   { name: "Confidence", num: true, cell: (one) => fix(one.confidence) },

@@ -2,7 +2,7 @@
 import { useMemo } from "preact/hooks";
 import { road } from "../api.js";
 import { Chart } from "../chart.jsx";
-import { amount, millis, plus, when, whole, words } from "../format.js";
+import { amount, millis, plus, reasonWords, when, whole, words } from "../format.js";
 import { Answer, Card, Field, Rows, side, Table, tone } from "../parts.jsx";
 import { useLoad, useStore } from "../store.js";
 import { change, ofMillis, spanOf } from "../time.js";
@@ -86,7 +86,7 @@ const TRADES = [
   { name: "Entry", unit: "USDT", num: true, cell: (one) => amount(one.entry_price) }, { name: "Exit", unit: "USDT", num: true, cell: (one) => amount(one.exit_price) },
   { name: "Stop", unit: "USDT", num: true, cell: (one) => amount(one.stop_price) },
   { name: "Result", unit: "USDT", num: true, cell: (one) => <span class={tone(one.pnl)}>{plus(one.pnl)}</span> }, { name: "R", num: true, cell: (one) => plus(one.r_multiple) },
-  { name: "Closed by", cell: (one) => words(one.exit_reason) },
+  { name: "Closed by", cell: (one) => reasonWords(one.exit_reason) },
   { name: "Why", cell: (one) => (one.trace_id ? <a href={`#/decisions/${encodeURIComponent(one.trace_id)}`}>decision</a> : "") },
 ];
 

@@ -2,7 +2,7 @@
 import { useMemo, useState } from "preact/hooks";
 import { road } from "../api.js";
 import { Chart } from "../chart.jsx";
-import { amount, fix, lackWords, millis, parsed, plus, span, UNKNOWN, when, whole, words } from "../format.js";
+import { amount, fix, lackWords, millis, parsed, plus, reasonWords, span, UNKNOWN, when, whole, words } from "../format.js";
 import { Answer, Badge, Card, Facts, Field, Metric, side, Table, Tile, tone } from "../parts.jsx";
 import { ageOf, hasEnded, stateOf } from "../state.js";
 import { askToClose, askToHalt, askToLock, askToResume, askToUnlock } from "../stop.jsx";
@@ -121,7 +121,7 @@ function LastTrade({ beat, at = "" }) {
         <>
           <p class="lead"><b>{one.symbol}</b> {side(one.side)} <span class={tone(one.pnl)}>{plus(one.pnl)} USDT</span> {one.r_multiple !== null && <span class={tone(one.pnl)}>({plus(one.r_multiple)} R)</span>}</p>
           <Facts of={[
-            ["Closed", `${when(one.exit_ns)} UTC, by ${words(one.exit_reason)}`], ["Opened", `${when(one.entry_ns)} UTC`],
+            ["Closed", `${when(one.exit_ns)} UTC: ${reasonWords(one.exit_reason)}`], ["Opened", `${when(one.entry_ns)} UTC`],
             ["Price", `${amount(one.entry_price)} → ${amount(one.exit_price)} USDT`],
             ["Fees, funding", `${fix(one.fees)} and ${plus(one.funding)} USDT`], ["Market at entry", words(one.regime_entry)],
           ]} />
