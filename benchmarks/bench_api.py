@@ -28,7 +28,7 @@ from quantum_trader.app.settings import DataSettings, RunSettings
 CLIENTS = 200
 ASKED = 400
 TURNS = 3
-USABLE_S = 2.0  # issue 18
+USABLE_S = 2.0  # within which a page is to be usable
 COMPUTED = {"gates", "insights?day=last&window=30"}  # made in the background, and shown in a part of their page
 SETTINGS = RunSettings(data=DataSettings(start="2018-01-01", end="2018-12-31"))
 HERE = Path(__file__).resolve().parent
