@@ -36,7 +36,10 @@ class WatchTerminal:
         environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}  # would win
         with errors.open("wb") as told:
             self.process = subprocess.Popen(
-                ["setsid", "--ctty", sys.executable, "-m", "quantum_trader", "watch", "--state", str(folder), *words],
+                [
+                    "setsid", "--ctty", "env", "--default-signal=INT",  # which a job in the background ignores
+                    sys.executable, "-m", "quantum_trader", "watch", "--state", str(folder), *words,
+                ],
                 stdin=self._theirs, stdout=self._theirs, stderr=told, env={**environ, "TERM": "xterm-256color"},
             )
 
